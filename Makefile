@@ -1,0 +1,38 @@
+# make demo   profile the example models here and on a simulated board: no board, no root, no compiler
+# make test   install what the tests need and run them all
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types check bench fuzz clean
+
+demo: $(VENV)/.demo
+	$(BIN)/edgeprof profile examples/models/kws_int8.tflite
+	$(BIN)/edgeprof profile examples/models/kws_int8.tflite --target local --target sim:nucleo-l4r5zi --target sim:raspberry-pi-5 --runs 100
+
+test: $(VENV)/.test
+	$(BIN)/python scripts/check.py
+
+lint: $(VENV)/.test
+	$(BIN)/python scripts/check.py lint
+
+bench: $(VENV)/.test
+	$(BIN)/python scripts/bench.py
+
+fuzz: $(VENV)/.test
+	$(BIN)/python scripts/fuzz_model.py --seconds 600
+
+$(VENV)/.uv: scripts/bootstrap.py
+	$(PYTHON) scripts/bootstrap.py $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.uv pyproject.toml uv.lock
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(VENV)-tools/bin/uv sync --locked --no-default-groups --inexact --quiet
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.uv pyproject.toml uv.lock
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(VENV)-tools/bin/uv sync --locked --all-groups --inexact --quiet
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(VENV)-tools .cache build dist

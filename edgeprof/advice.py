@@ -1,0 +1,136 @@
+"""Warnings as values: what makes the figures less certain, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgeprof import stats
+from edgeprof.records.result import Warned
+from edgeprof.summarise import LATENCY_KINDS, steady_launches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgeprof.inputs import Inputs
+    from edgeprof.records.result import Measurement, PassMeasurement
+
+BUSY_LOAD = 0.5
+PREEMPTED_SHARE = 0.05
+NOISE_SHARE = 0.1
+DRIFT_SHARE = 0.05
+P99_BOUND_SAMPLES = 299
+
+
+def warnings_of(measurement: Measurement, inputs: Inputs | None = None) -> tuple[Warned, ...]:
+    """Return what a person should know about this run before using its figures."""
+    rules = (_board, _samples, _noise, _passes)
+    found = [warned for rule in rules for warned in rule(measurement)]
+    if inputs is not None and inputs.guessed:
+        found.append(_guessed(inputs))
+    return tuple(found)
+
+
+def _guessed(inputs: Inputs) -> Warned:
+    shapes = ", ".join(f"{name}={'x'.join(str(s) for s in inputs.shapes[name]) or 'scalar'}" for name in inputs.guessed)
+    return Warned(
+        code="dynamic-shape",
+        text=f"the model leaves sizes open; 1 was used for each: {shapes}",
+        advice="--shape NAME=1x3x224x224 sets the size that you will use",
+    )
+
+
+def _board(measurement: Measurement) -> Iterator[Warned]:
+    states = [measured for measured in measurement.passes if measured.state_before]
+    if not states:
+        return
+    before, after = states[0].state_before, states[-1].state_after
+    cores, load = before.get("cores"), before.get("load_1m")
+    if cores and load is not None and load > BUSY_LOAD * cores:
+        yield Warned(
+            code="loaded-host",
+            text=f"the board was busy before the run: load {load:.1f} on {cores} cores",
+            advice="stop what else runs there; look at the unpreempted percentiles beside the raw ones",
+        )
+    yield from _clocks(before, after)
+
+
+def _clocks(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Warned]:
+    governors = sorted(set(before.get("governor", {}).values()))
+    if governors and governors != ["performance"]:
+        yield Warned(
+            code="governor",
+            text=f"the clock may change during the run: governor {', '.join(governors)}",
+            advice="sudo cpupower frequency-set -g performance, or keep it and trust only --launches 5 and more",
+        )
+    hottest = max(after.get("temperature_celsius", {}).values(), default=None)
+    if hottest is not None and hottest >= 80:  # noqa: PLR2004  where the Raspberry Pi 4 and 5 begin to throttle
+        yield Warned(
+            code="hot",
+            text=f"the board had {hottest:.0f} °C after the run, where many begin to throttle",
+            advice="cool it, or measure what your users will see with --duration 10m",
+        )
+
+
+def _samples(measurement: Measurement) -> Iterator[Warned]:
+    launches = steady_launches(measurement)
+    if not launches:
+        return
+    count = sum(len(launch.durations) for launch in launches)
+    if count < P99_BOUND_SAMPLES and measurement.counter_unit == "seconds":
+        yield Warned(
+            code="few-samples",
+            text=f"{count} samples: a limit on p99 passes from {P99_BOUND_SAMPLES} on",
+            advice=f"--runs {P99_BOUND_SAMPLES} or more",
+        )
+    share = sum(sum(launch.preempted) for launch in launches) / count
+    if share > PREEMPTED_SHARE:
+        yield Warned(
+            code="preempted",
+            text=f"{share * 100:.0f} % of the samples were interrupted by other work",
+            advice="stop what else runs there; the unpreempted percentiles leave those samples out",
+        )
+
+
+def _noise(measurement: Measurement) -> Iterator[Warned]:
+    for launch in steady_launches(measurement):
+        seen = stats.noise(launch.durations)
+        if seen is None:
+            continue
+        if abs(seen.drift_ratio) > max(DRIFT_SHARE, seen.band_ratio):
+            word = "slower" if seen.drift_ratio > 0 else "faster"
+            yield Warned(
+                code="drift",
+                text=f"the run became {abs(seen.drift_ratio) * 100:.0f} % {word} from its first to its last third",
+                advice="a longer run with --duration 2m shows whether it settles",
+            )
+            return
+        if seen.band_ratio > NOISE_SHARE:
+            yield Warned(
+                code="noisy",
+                text=f"the median moved by ±{seen.band_ratio * 100:.0f} % within the run",
+                advice="--launches 5 gives an interval that can be trusted",
+            )
+            return
+
+
+def _passes(measurement: Measurement) -> Iterator[Warned]:
+    for measured in measurement.passes:
+        if measured.kind in LATENCY_KINDS and measured.figures.get("steady") == 0:
+            yield Warned(
+                code="not-steady",
+                text="the latency had not become steady after 10 s of warm-up",
+                advice="something else runs there or the clock moves; see edgeprof doctor",
+            )
+        if not measured.complete and measured.failure != "lost":
+            yield _incomplete(measured)
+        for code, text in measured.notes:
+            if code.endswith("-unavailable"):
+                yield Warned(code=code, text=text, advice="")
+
+
+def _incomplete(measured: PassMeasurement) -> Warned:
+    return Warned(
+        code=f"{measured.kind}-{measured.failure}",
+        text=f"the {measured.kind} pass is missing: {measured.failure_text or measured.failure}",
+        advice="edgeprof doctor --target shows what the board can do" if measured.failure != "cancelled" else "",
+    )

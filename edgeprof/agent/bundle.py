@@ -1,0 +1,48 @@
+"""Packs the Linux agent into one file that any Python from 3.6 on can run, the same bytes each time."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+_PACKAGE = Path(__file__).parents[1]
+_MODULES = (
+    "wire.py",
+    "agent/board_state.py",
+    "agent/litert_profiler.py",
+    "agent/main.py",
+    "agent/passes.py",
+    "agent/runtimes.py",
+)
+_START = "import sys\nfrom edgeprof.agent.main import main\nsys.exit(main(sys.argv[1:]))\n"
+
+
+class Bundle(NamedTuple):
+    """The agent as a zip application, named by its hash."""
+
+    content: bytes
+    sha256: str
+
+
+@cache
+def agent_bundle() -> Bundle:
+    """Return the agent: `wire.py` and the agent's own modules, under the package's name."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        _add(archive, "__main__.py", _START)
+        _add(archive, "edgeprof/__init__.py", "")
+        _add(archive, "edgeprof/agent/__init__.py", "")
+        for name in _MODULES:
+            _add(archive, f"edgeprof/{name}", (_PACKAGE / name).read_text(encoding="utf-8"))
+    content = out.getvalue()
+    return Bundle(content, hashlib.sha256(content).hexdigest())
+
+
+def _add(archive: zipfile.ZipFile, name: str, text: str) -> None:
+    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(entry, text)

@@ -1,0 +1,405 @@
+"""The Linux agent: answers the host on standard input and output, and starts a fresh child for each pass.
+
+It is shipped as one file, needs Python 3.6 and its standard library until a runtime is asked for, no root, and writes
+only into its cache folder and the system's temporary folder. When its standard input closes it kills what it started
+and ends.
+"""
+
+import hashlib
+import json
+import os
+import selectors
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from typing import IO, Any, Callable, Dict, List, Optional, Tuple
+
+from edgeprof import wire
+from edgeprof.agent import board_state, runtimes
+from edgeprof.agent import passes as measuring
+
+WINDOW = 16
+ALIVE_SECONDS = 2.0
+CAPABILITIES = ("latency", "memory", "operators", "outputs", "sustained", "preemption", "blob-chunks", "blob-files",
+                "probe", "state", "cancel", "threads")  # fmt: skip
+
+
+class Refused(Exception):
+    """A request that cannot be carried out; `code` is one of wire.FAILURES."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super(Refused, self).__init__(text)
+        self.code = code
+
+
+class Child(object):
+    """A measuring process, its pipe, and the bytes that have not made a message yet."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", descriptor: int, log: "IO[bytes]", run: int) -> None:
+        self.process = process
+        self.descriptor = descriptor
+        self.log = log
+        self.run = run
+        self.buffer = bytearray()
+        self.ended = False
+
+    def messages(self) -> List[Tuple[int, bytes]]:
+        """Read what is there and return the messages that are complete."""
+        content = os.read(self.descriptor, 1 << 16)
+        self.ended = not content
+        self.buffer += content
+        found = []
+        while len(self.buffer) >= 5:
+            size, kind = struct.unpack_from("<IB", self.buffer)
+            if len(self.buffer) < 5 + size:
+                break
+            found.append((kind, bytes(self.buffer[5 : 5 + size])))
+            del self.buffer[: 5 + size]
+        return found
+
+    def last_words(self) -> str:
+        """Return the end of what the child printed."""
+        self.log.seek(0, os.SEEK_END)
+        self.log.seek(max(0, self.log.tell() - 2000))
+        lines = self.log.read().decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+    def kill(self) -> None:
+        """End the child and everything it started."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except OSError:
+            pass  # it is gone already
+        self.process.wait()
+        os.close(self.descriptor)
+        self.log.close()
+
+
+class Agent(object):
+    """One conversation with a host."""
+
+    def __init__(self, reading: int, writing: int, folder: str) -> None:
+        self.reading = reading
+        self.writing = writing
+        self.folder = folder
+        self.reader = wire.FrameReader()
+        self.writer = wire.FrameWriter()
+        self.blob: Optional[wire.BlobBegin] = None
+        self.chunks = 0
+        self.child: Optional[Child] = None
+        self.open = True
+
+    # ── speaking ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def say(self, message: wire.Message) -> None:
+        """Send one message to the host."""
+        self._write(self.writer.frame(message))
+
+    def _write(self, content: bytes) -> None:
+        while content:
+            content = content[os.write(self.writing, content) :]
+
+    def fail(self, run: int, code: str, text: str) -> None:
+        """Tell the host why a request failed."""
+        self.say(wire.Failed(run, wire.FAILURES.index(code), text[:2000]))
+
+    # ── listening ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def serve(self) -> None:
+        """Answer until the host says goodbye or its side closes."""
+        try:
+            while self.open:
+                self._listen()
+        except OSError:
+            pass  # nobody listens any more
+        finally:
+            self._end_child()
+
+    def _listen(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.reading, selectors.EVENT_READ)
+            if self.child is not None:
+                selector.register(self.child.descriptor, selectors.EVENT_READ)
+            ready = [key.fd for key, _ in selector.select(ALIVE_SECONDS)]
+        if not ready and self.child is not None:
+            self.say(wire.Alive(self.child.run))
+        if self.child is not None and self.child.descriptor in ready:
+            self._relay()
+        if self.reading in ready:
+            self._hear()
+
+    def _hear(self) -> None:
+        content = os.read(self.reading, 1 << 16)
+        if not content:
+            self.open = False
+            return
+        try:
+            for frame in self.reader.feed(content):
+                self._answer(wire.read(frame))
+        except wire.WireError as error:
+            self.fail(0, "bad-request", "{} frame: {}".format(error.kind, error))
+            self.open = False
+
+    def _answer(self, message: wire.Message) -> None:
+        try:
+            ANSWERS[type(message)](self, message)
+        except Refused as error:
+            self.fail(getattr(message, "run", 0), error.code, str(error))
+        except OSError as error:
+            code = "disk-full" if error.errno in (28, 122, 27) else "internal"
+            self.fail(getattr(message, "run", 0), code, "{}: {}".format(self.folder, error.strerror))
+
+    # ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def hello(self, message: wire.Ask) -> None:
+        """Say who answers. A host of another major version gets the same hello, and reads the version in it."""
+        known = board_state.identity()
+        basis = wire.BASES.index("emulated" if board_state.is_emulated(known) else "measured")
+        self.say(
+            wire.Hello(
+                wire.MAJOR, wire.MINOR, wire.LARGEST_FRAME_BYTES, WINDOW, basis, wire.SECONDS, 1000000000,
+                wire.capability_bits(CAPABILITIES), "linux python {}.{}.{}".format(*sys.version_info[:3]),
+                str(known.get("device_tree_model", ""))[:60], "tflite,onnx", "", "", "",
+            )
+        )  # fmt: skip
+        self.writer.max_frame = min(message.max_frame, wire.LARGEST_FRAME_BYTES)
+        self.say(wire.State(0, 0, board_state.as_json(dict(known, blob_folder=self.folder))))
+
+    def probe(self, message: wire.Probe) -> None:
+        """Find the runtimes that work, from the cache when nothing has changed."""
+        names = runtimes.CANDIDATES.get(message.format, ())
+        found = [self._probe_one(name, message.format, message.fresh) for name in names]
+        self.say(wire.Runtimes(len(found), json.dumps(found)))
+
+    def _probe_one(self, name: str, format_name: str, fresh: int) -> Dict[str, Any]:
+        path = os.path.join(self.folder, "probes.json")
+        key = "{} {} {}".format(sys.executable, sys.version, _installed(name))
+        known = _read_json(path)
+        if not fresh and key in known:
+            return dict(known[key])
+        found = self._probe_in_child(name, format_name)
+        known[key] = found
+        _write_atomically(path, json.dumps(known).encode("utf-8"))
+        return found
+
+    def _probe_in_child(self, name: str, format_name: str) -> Dict[str, Any]:
+        child = _start_child({"pass": "probe", "runtime": name, "format": format_name, "run": 0, "max_frame": 65535})
+        messages: List[Tuple[int, bytes]] = []
+        while not child.ended:
+            messages += child.messages()
+        status = child.process.wait()
+        words = child.last_words()
+        child.kill()
+        for kind, payload in messages:
+            message = wire.read(wire.Frame(kind, 0, payload))
+            if isinstance(message, wire.Runtimes):
+                return dict(json.loads(message.found)[0])
+        return {"name": name, "works": False, "reason": _death(status, words)}
+
+    def blob_begin(self, message: wire.BlobBegin) -> None:
+        """Say how much of a blob is there; what is there in full was checked when it arrived."""
+        self.blob = message
+        self.chunks = 0
+        path = self._blob_path(message.sha256)
+        if os.path.exists(path):
+            self.say(wire.BlobStatus(message.size, wire.BLOB_PRESENT))
+            return
+        with open(path + ".part", "wb"):
+            pass
+        self.say(wire.BlobStatus(0, wire.BLOB_ABSENT))
+
+    def blob_chunk(self, message: wire.BlobChunk) -> None:
+        """Append a part, and check the whole when the last has come."""
+        if self.blob is None:
+            raise Refused("bad-request", "a chunk without a blob")
+        path = self._blob_path(self.blob.sha256)
+        with open(path + ".part", "ab") as file:
+            received = file.tell()
+            if message.offset == received:  # a chunk out of order is left out; the status tells the host where to go on
+                file.write(message.content)
+                received += len(message.content)
+        self.chunks += 1
+        if received == self.blob.size:
+            self._complete(path)
+            self.say(wire.BlobStatus(received, wire.BLOB_PRESENT))
+        elif self.chunks % WINDOW == 0:
+            self.say(wire.BlobStatus(received, wire.BLOB_PARTIAL))
+
+    def _complete(self, path: str) -> None:
+        assert self.blob is not None  # noqa: S101  our own order of calls
+        seen = _sha256(path + ".part")
+        if seen != self.blob.sha256:
+            os.unlink(path + ".part")
+            raise Refused("blob-corrupt", "the blob arrived with another hash: {}".format(seen.hex()))
+        os.replace(path + ".part", path)
+
+    def run(self, message: wire.Run) -> None:
+        """Start the child for a pass."""
+        if self.child is not None:
+            raise Refused("bad-request", "a pass is running")
+        path, inputs = self._blob_path(message.model), self._blob_path(message.inputs)
+        for name, blob in (("model", path), ("inputs", inputs)):
+            if not os.path.exists(blob):
+                raise Refused("unknown-blob", "the {} {} is not here".format(name, os.path.basename(blob)))
+        orders = {
+            "pass": wire.PASSES[message.kind], "run": message.run, "runs": message.runs, "warmup": message.warmup,
+            "batch": message.batch, "threads": message.threads, "duration_ms": message.duration_ms, "path": path,
+            "inputs": inputs, "format": message.format, "runtime": message.runtime, "sha256": message.model.hex(),
+            "shapes": json.loads(message.shapes or "{}"), "max_frame": self.writer.max_frame,
+        }  # fmt: skip
+        self.say(wire.State(message.run, 0, board_state.as_json(board_state.board_state())))
+        self.child = _start_child(orders)
+
+    def _relay(self) -> None:
+        child = self.child
+        if child is None:
+            return
+        last = 0
+        for last, payload in child.messages():
+            self._relay_one(child.run, last, payload)
+        if child.ended and self.child is not None:
+            status = child.process.wait()
+            words = child.last_words()
+            self._end_child()
+            code = "out-of-memory" if status == -signal.SIGKILL else "runtime-crashed"
+            self.fail(child.run, code, _death(status, words))
+
+    def _relay_one(self, run: int, kind: int, payload: bytes) -> None:
+        final = wire.BY_TYPE[kind] in (wire.Done, wire.Failed)
+        if final:
+            self.say(wire.State(run, 1, board_state.as_json(board_state.board_state())))
+            self._end_child()
+        self._write(self.writer.wrap(kind, payload))
+
+    def cancel(self, message: wire.Cancel) -> None:
+        """Kill the child of a pass."""
+        self._end_child()
+        self.fail(message.run, "cancelled", "the host asked for it")
+
+    def ping(self, message: wire.Ping) -> None:
+        """Say what the clock of the samples says now."""
+        self.say(wire.Pong(message.token, measuring.clock()))
+
+    def bye(self, _message: wire.Bye) -> None:
+        """End the conversation."""
+        self.open = False
+
+    def _end_child(self) -> None:
+        if self.child is not None:
+            self.child.kill()
+            self.child = None
+
+    def _blob_path(self, sha256: bytes) -> str:
+        return os.path.join(self.folder, "blobs", sha256.hex())
+
+
+ANSWERS: Dict[Any, Callable[[Agent, Any], None]] = {
+    wire.Ask: Agent.hello,
+    wire.Probe: Agent.probe,
+    wire.BlobBegin: Agent.blob_begin,
+    wire.BlobChunk: Agent.blob_chunk,
+    wire.Run: Agent.run,
+    wire.Cancel: Agent.cancel,
+    wire.Ping: Agent.ping,
+    wire.Bye: Agent.bye,
+}
+
+
+# ── processes and files ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _start_child(orders: Dict[str, Any]) -> Child:
+    reading, writing = os.pipe()
+    log = tempfile.TemporaryFile()
+    process = subprocess.Popen(
+        [sys.executable, sys.argv[0], "measure", str(writing)],
+        stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=(writing,), start_new_session=True,
+    )  # fmt: skip
+    os.close(writing)
+    assert process.stdin is not None  # noqa: S101  PIPE was asked for
+    try:
+        process.stdin.write(json.dumps(orders).encode("utf-8"))
+        process.stdin.close()
+    except BrokenPipeError:
+        pass  # it died at once; its status says why
+    return Child(process, reading, log, orders["run"])
+
+
+def _death(status: int, words: str) -> str:
+    if status < 0:
+        try:
+            name = signal.Signals(-status).name
+        except ValueError:
+            name = "signal {}".format(-status)
+        known = {"SIGILL": "an instruction that this CPU does not have", "SIGKILL": "most likely out of memory"}
+        why = " ({})".format(known[name]) if name in known else ""
+        return "the measuring process was ended by {}{}".format(name, why)
+    return "the measuring process ended with status {}{}".format(status, ": " + words if words else "")
+
+
+def _installed(name: str) -> str:
+    """Return what changes when a runtime or its numpy is installed anew, without importing either."""
+    from importlib.util import find_spec  # noqa: PLC0415  only for a probe
+
+    parts = []
+    for module in (name, "numpy"):
+        spec = find_spec(module)
+        origin = spec.origin if spec is not None else None
+        parts.append("{} {}".format(origin, os.stat(origin).st_mtime_ns if origin and os.path.exists(origin) else ""))
+    return " ".join(parts)
+
+
+def _read_json(path: str) -> Dict[str, Any]:
+    try:
+        with open(path) as file:
+            return dict(json.load(file))
+    except (OSError, ValueError):
+        return {}
+
+
+def _write_atomically(path: str, content: bytes) -> None:
+    part = "{}.{}.part".format(path, os.getpid())
+    try:
+        with open(part, "wb") as file:
+            file.write(content)
+        os.replace(part, path)
+    except OSError:
+        pass  # a cache that cannot be written costs time, nothing else
+
+
+def _sha256(path: str) -> bytes:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for part in iter(lambda: file.read(1 << 20), b""):
+            digest.update(part)
+    return digest.digest()
+
+
+def default_folder() -> str:
+    """Return the agent's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "edgeprof")
+
+
+def main(arguments: List[str]) -> int:
+    """`serve [FOLDER]` talks to a host; `measure DESCRIPTOR` is a pass."""
+    if arguments[:1] == ["measure"]:
+        return measuring.main(int(arguments[1]))
+    folder = arguments[1] if len(arguments) > 1 else default_folder()
+    reading, writing = os.dup(0), os.dup(1)
+    os.dup2(2, 1)  # whatever prints must not reach the host as frames
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    try:
+        os.makedirs(os.path.join(folder, "blobs"), exist_ok=True)
+    except OSError as error:
+        sys.stderr.write("edgeprof-agent: {}: {}\n".format(folder, error.strerror))
+    Agent(reading, writing, folder).serve()
+    return 0
+
+
+if not hasattr(time, "perf_counter"):
+    sys.exit("the edgeprof agent needs Python 3.6 or later")

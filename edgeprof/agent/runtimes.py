@@ -1,0 +1,238 @@
+"""Inference runtimes behind one small surface, and the probe that tells whether one really works here.
+
+An import proves nothing: tflite-runtime 2.14 imports under numpy 2 and fails at the first Interpreter, and some ONNX
+Runtime wheels die of an illegal instruction. So a probe constructs and invokes a tiny model, in a child process.
+"""
+
+import base64
+import functools
+import json
+import struct
+import zlib
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple, Type
+
+# y = x + x on float32 [1, 4]: the smallest models that make a runtime load its kernels and execute one.
+TINY_TFLITE = zlib.decompress(
+    base64.b64decode(
+        "eNpdjjEOwjAQBMdgpEixkIsUKSj5QXgDFQUFBS2RqEFUPJdH0Jv1cRERtkbW3e75tgdO+8MAa3o6MomGqApVsBFb8RZLEUSsWillpff+uI1X"
+        "72eRZn8k7x3rDnF2X/237utMT7S+L1ufdpp7akfwmQW/E2bg2s5zvTTTWI6vPro+5U6WDauqZ+69/HmD69EufAA+txML"
+    )
+)
+TINY_ONNX = base64.b64decode(
+    "CAQSADpBCg4KAWEKAWESAWIiA0FkZBIFcHJvYmVaEwoBYRIOCgwIARIICgIIAQoCCARiEwoBYhIOCgwIARIICgIIAQoCCARCBAoAEAk="
+)
+TINY_MODELS = {"tflite": TINY_TFLITE, "onnx": TINY_ONNX}
+
+# In the order of preference.
+CANDIDATES: Dict[str, Tuple[str, ...]] = {"tflite": ("ai_edge_litert", "tflite_runtime"), "onnx": ("onnxruntime",)}
+
+
+class TensorFacts(NamedTuple):
+    """What the runtime says of an input or output."""
+
+    name: str
+    dtype: str
+    shape: Tuple[int, ...]
+
+
+class Loaded(NamedTuple):
+    """A model that is ready: `invoke` is the thing to time, and nothing else is in it."""
+
+    invoke: Callable[[], Any]
+    set_inputs: Callable[[List[bytes], List[Tuple[int, ...]]], None]
+    outputs: Callable[[], List[Tuple[TensorFacts, bytes]]]
+    inputs: Tuple[TensorFacts, ...]
+    detail: Dict[str, Any]
+    end_profile: Callable[[], str]
+
+
+def import_runtime(name: str) -> str:
+    """Import a runtime with what it needs and return its version."""
+    import numpy  # noqa: F401, ICN001, PLC0415  runtimes pull it in; it belongs to the import, not to the model load
+
+    if name == "onnxruntime":
+        import onnxruntime  # noqa: PLC0415  only where it is installed
+
+        return str(onnxruntime.__version__)
+    _interpreter_class(name)
+    return _version(name)
+
+
+def load(name: str, path: str, threads: int, shapes: Dict[str, List[int]], profile_prefix: str = "") -> Loaded:
+    """Load a model; whatever the runtime raises goes through to the caller."""
+    if name == "onnxruntime":
+        return _load_onnx(path, threads, profile_prefix)
+    return _load_tflite(name, path, threads, shapes)
+
+
+def _interpreter_class(name: str) -> "Type[Any]":
+    if name == "ai_edge_litert":
+        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415  only where it is installed
+    else:
+        from tflite_runtime.interpreter import Interpreter  # noqa: PLC0415  the same
+    found: "Type[Any]" = Interpreter
+    return found
+
+
+def _version(name: str) -> str:
+    distribution = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}[name]
+    try:
+        from importlib.metadata import version  # novm # noqa: PLC0415  from Python 3.8 on
+
+        return str(version(distribution))
+    except ImportError:
+        import pkg_resources  # type: ignore[import-not-found]  # noqa: PLC0415  before it
+
+        return str(pkg_resources.get_distribution(distribution).version)
+    except Exception:  # noqa: BLE001  a runtime copied without its metadata still runs
+        return "unknown"
+
+
+def _load_tflite(name: str, path: str, threads: int, shapes: Dict[str, List[int]]) -> Loaded:
+    import numpy as np  # noqa: PLC0415  never before a runtime is asked for
+
+    interpreter = _interpreter_class(name)(model_path=path, num_threads=threads)
+    for entry in interpreter.get_input_details():
+        wanted = shapes.get(entry["name"])
+        if wanted is not None and list(entry["shape"]) != list(wanted):
+            interpreter.resize_tensor_input(entry["index"], wanted)
+    interpreter.allocate_tensors()
+    inputs = interpreter.get_input_details()
+    outputs = interpreter.get_output_details()
+
+    def set_inputs(values: List[bytes], _shapes: List[Tuple[int, ...]]) -> None:
+        for entry, value in zip(inputs, values):
+            array = np.frombuffer(value, dtype=entry["dtype"]).reshape(entry["shape"])
+            interpreter.set_tensor(entry["index"], array)
+
+    def read_outputs() -> List[Tuple[TensorFacts, bytes]]:
+        found = []
+        for entry in outputs:
+            value = np.ascontiguousarray(interpreter.get_tensor(entry["index"]))
+            found.append((TensorFacts(entry["name"], str(value.dtype), tuple(value.shape)), value.tobytes()))
+        return found
+
+    facts = tuple(_tflite_facts(entry) for entry in inputs)
+    return Loaded(interpreter.invoke, set_inputs, read_outputs, facts, {"delegate": "default"}, str)
+
+
+def _tflite_facts(entry: Dict[str, Any]) -> TensorFacts:
+    import numpy as np  # noqa: PLC0415  never before a runtime is asked for
+
+    return TensorFacts(entry["name"], str(np.dtype(entry["dtype"])), tuple(int(size) for size in entry["shape"]))
+
+
+ONNX_TYPES = {
+    "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(int64)": "int64",
+    "tensor(int32)": "int32", "tensor(int16)": "int16", "tensor(int8)": "int8", "tensor(uint8)": "uint8",
+    "tensor(uint16)": "uint16", "tensor(uint32)": "uint32", "tensor(uint64)": "uint64", "tensor(bool)": "bool",
+}  # fmt: skip
+
+
+def _load_onnx(path: str, threads: int, profile_prefix: str) -> Loaded:
+    import numpy as np  # noqa: PLC0415  never before a runtime is asked for
+    import onnxruntime  # noqa: PLC0415  only where it is installed
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    if profile_prefix:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile_prefix
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    inputs = tuple(
+        TensorFacts(entry.name, ONNX_TYPES.get(entry.type, entry.type), tuple(_size(d) for d in entry.shape))
+        for entry in session.get_inputs()
+    )
+    output_names = [entry.name for entry in session.get_outputs()]
+    binding = session.io_binding()
+    for name in output_names:
+        binding.bind_output(name, "cpu")
+    kept: List[Any] = []  # a binding does not own what is bound to it
+
+    def set_inputs(values: List[bytes], given: List[Tuple[int, ...]]) -> None:
+        del kept[:]
+        binding.clear_binding_inputs()
+        for facts, value, shape in zip(inputs, values, given):
+            array = np.frombuffer(value, dtype=facts.dtype).reshape(shape)
+            kept.append(array)
+            binding.bind_cpu_input(facts.name, array)
+
+    def read_outputs() -> List[Tuple[TensorFacts, bytes]]:
+        found = []
+        for name, value in zip(output_names, binding.copy_outputs_to_cpu()):
+            array = np.ascontiguousarray(value)
+            found.append((TensorFacts(name, str(array.dtype), tuple(array.shape)), array.tobytes()))
+        return found
+
+    invoke = functools.partial(session.run_with_iobinding, binding)
+    detail = {"providers": session.get_providers()}
+    return Loaded(invoke, set_inputs, read_outputs, inputs, detail, session.end_profiling)
+
+
+def _size(dimension: object) -> int:
+    return dimension if isinstance(dimension, int) and dimension > 0 else 1
+
+
+# ── input blobs ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Inputs(NamedTuple):
+    """An input blob: what each tensor is and, an inference, the bytes of each."""
+
+    tensors: Tuple[TensorFacts, ...]
+    inferences: Tuple[List[bytes], ...]
+
+
+ITEM_BYTES = {"float64": 8, "int64": 8, "uint64": 8, "float32": 4, "int32": 4, "uint32": 4, "float16": 2, "int16": 2,
+              "uint16": 2}  # fmt: skip
+
+
+def read_inputs(blob: bytes) -> Inputs:
+    """Take an input blob (`wire.pack_inputs`) apart."""
+    if blob[:4] != b"EPIN":
+        raise ValueError("not an input blob")
+    size = struct.unpack_from("<I", blob, 4)[0]
+    header = json.loads(blob[8 : 8 + size].decode("utf-8"))
+    tensors = tuple(TensorFacts(t["name"], t["dtype"], tuple(t["shape"])) for t in header["tensors"])
+    at = 8 + size
+    inferences = []
+    for _ in range(header["inferences"]):
+        values = []
+        for facts in tensors:
+            count = ITEM_BYTES.get(facts.dtype, 1)
+            for length in facts.shape:
+                count *= length
+            values.append(blob[at : at + count])
+            at += count
+        inferences.append(values)
+    return Inputs(tensors, tuple(inferences))
+
+
+def give_inputs(loaded: Loaded, inputs: Inputs, index: int) -> None:
+    """Set the inputs of one inference, in the runtime's own order of names."""
+    by_name = {facts.name: at for at, facts in enumerate(inputs.tensors)}
+    order = [by_name.get(facts.name, at) for at, facts in enumerate(loaded.inputs)]
+    loaded.set_inputs([inputs.inferences[index][at] for at in order], [inputs.tensors[at].shape for at in order])
+
+
+# ── the probe ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def probe(name: str, format_name: str, folder: str) -> Dict[str, Any]:
+    """Import a runtime, construct and invoke a tiny model with it; for use in a child process."""
+    version = import_runtime(name)
+    import numpy as np  # noqa: PLC0415  the runtime has it imported
+
+    path = folder + "/probe." + format_name
+    with open(path, "wb") as file:
+        file.write(TINY_MODELS[format_name])
+    loaded = load(name, path, 1, {})
+    loaded.set_inputs([struct.pack("<4f", 1, 2, 3, 4)], [(1, 4)])
+    loaded.invoke()
+    value = struct.unpack("<4f", loaded.outputs()[0][1])
+    if value != (2.0, 4.0, 6.0, 8.0):
+        text = "the probe model gave {} for 1, 2, 3, 4 doubled"
+        raise ValueError(text.format(value))
+    return {"name": name, "version": version, "numpy": str(np.__version__), "works": True}

@@ -1,0 +1,116 @@
+"""The command line: a thin shell around `edgeprof.api`. Each command is a file, imported when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from edgeprof import __version__
+from edgeprof.errors import EdgeprofError, did_you_mean
+
+COMMANDS = {
+    "profile": "Measure a model on this machine, on a board or on a simulated one.",
+    "report": "Draw a result again; needs no board.",
+    "boards": "List the known boards, show what is known of one, check a board file.",
+}
+"""Name and help of each command; the module of the same name holds it as `command`."""
+
+INTERRUPTED, BUG = 5, 70
+
+
+class LazyGroup(click.Group):
+    """Lists the commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """Return the names in the order that people need them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"edgeprof.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Say which command was meant when the name is not one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], COMMANDS) or "edgeprof --help lists the commands"
+            raise click.UsageError(f"no such command {args[0]!r}\nHint: {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  the same
+        """Write the table of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "EDGEPROF",
+        "max_content_width": 100,
+    },
+    epilog="Exit codes: 0 good, 1 a limit failed, 2 usage, 3 board or link, 4 model, 5 interrupted or partial,"
+    " 6 inconclusive under --strict, 70 our bug.",
+)
+@click.version_option(__version__, message="edgeprof %(version)s")
+def group() -> None:
+    """Tell whether a model will run on a board, how fast, in how much memory, and for how long on the battery.
+
+    \b
+    edgeprof profile model.tflite
+    edgeprof profile model.onnx --target sim:raspberry-pi-5 -o result.json
+    """  # noqa: D301  click's \b keeps the lines apart
+
+
+def main() -> NoReturn:
+    """Run the command line and end with the documented exit code; never a traceback."""
+    try:
+        code = group.main(standalone_mode=False, prog_name="edgeprof")
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except EdgeprofError as error:
+        say_error(error)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("edgeprof: stopped by Ctrl-C", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(INTERRUPTED)
+    except Exception as error:  # noqa: BLE001  the last resort: our bug, told as one
+        _say_bug(error)
+        sys.exit(BUG)
+
+
+def say_error(error: EdgeprofError) -> None:
+    """Write an error and its hint to standard error."""
+    click.echo(f"edgeprof: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"Hint: {error.hint}", err=True)
+
+
+def _say_bug(error: Exception) -> None:
+    if os.environ.get("EDGEPROF_DEBUG"):
+        import traceback  # noqa: PLC0415  only for our bugs
+
+        traceback.print_exc()
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f" ({place.tb_frame.f_code.co_filename}:{place.tb_lineno})" if place else ""
+    click.echo(f"edgeprof: a bug of ours: {type(error).__name__}: {error}{where}", err=True)
+    click.echo("Hint: please report it with the command; EDGEPROF_DEBUG=1 shows the whole trace", err=True)

@@ -1,0 +1,56 @@
+"""`edgeprof boards`: what is known of boards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeprof.cli.options import format_option
+
+
+@click.group(name="boards", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """List the known boards, show what is known of one, check a board file."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_command)
+
+
+@command.command(name="list")
+@format_option("table", "json")
+def list_command(format_name: str = "table") -> int:
+    """List the known boards."""
+    from edgeprof.report.boards import render_list  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.targets import board_folders  # noqa: PLC0415  the same
+
+    click.echo(render_list(board_folders(), format_name))
+    return 0
+
+
+@command.command(name="show")
+@click.argument("board")
+@format_option("table", "json")
+def show_command(board: str, format_name: str) -> int:
+    """Show each figure of BOARD with its source."""
+    from edgeprof.boards import load_board  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.report.boards import render_board  # noqa: PLC0415  the same
+    from edgeprof.targets import board_folders  # noqa: PLC0415  the same
+
+    click.echo(render_board(load_board(board, board_folders()), format_name))
+    return 0
+
+
+@command.command(name="validate")
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1)
+def validate_command(files: tuple[Path, ...]) -> int:
+    """Check FILES, or every known board, against the rules that boards must keep."""
+    from edgeprof.boards import board_files, validate_file  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.targets import board_folders  # noqa: PLC0415  the same
+
+    checked = files or tuple(board_files(board_folders()).values())
+    wrong = [f"{path}: {message}" for path in checked for message in validate_file(path)]
+    for line in wrong:
+        click.echo(line, err=True)
+    click.echo(f"{len(checked)} board files checked, {len(wrong)} findings")
+    return 2 if wrong else 0

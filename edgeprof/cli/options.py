@@ -1,0 +1,70 @@
+"""Options that several commands share, and their values."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeprof.errors import EdgeprofError
+from edgeprof.units import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BASES = ("emulated", "simulated", "estimated", "declared")
+_SHAPE = re.compile(r"(.+)=(\d+(?:[x,]\d+)*|scalar)")
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on
+    """`60s`, `10m`, `250ms`, or seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return seconds."""
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_duration(str(value))
+        except EdgeprofError as error:
+            self.fail(error.message, param, ctx)
+
+
+class Shape(click.ParamType):  # type: ignore[type-arg]  # the same
+    """`NAME=1x3x224x224`."""
+
+    name = "name=shape"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[int, ...]]:
+        """Return the input's name and its shape."""
+        matched = _SHAPE.fullmatch(str(value))
+        if matched is None:
+            self.fail(f"{value!r} is not NAME=1x3x224x224", param, ctx)
+        sizes = () if matched[2] == "scalar" else tuple(int(size) for size in re.split("[x,]", matched[2]))
+        return matched[1], sizes
+
+
+class WarmUp(click.ParamType):  # type: ignore[type-arg]  # the same
+    """`auto` or a count."""
+
+    name = "auto|n"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """Return None for auto."""
+        if value is None or value == "auto":
+            return None
+        if not str(value).isdigit():
+            self.fail(f"{value!r} is neither auto nor a count", param, ctx)
+        return int(str(value))
+
+
+def format_option(*formats: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the --format option of a command."""
+    return click.option(
+        "--format", "format_name", type=click.Choice(formats), default=formats[0], show_default=True,
+        help="What is printed on standard output.",
+    )  # fmt: skip

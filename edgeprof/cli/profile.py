@@ -1,0 +1,101 @@
+"""`edgeprof profile`: measure a model."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeprof.cli.options import BASES, Duration, Shape, WarmUp, format_option
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+@click.command(name="profile")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--target",
+    "-t",
+    "targets",
+    multiple=True,
+    default=("local",),
+    show_default=True,
+    help="local, ssh://user@host, sim:BOARD, or a name from edgeprof.toml. May be repeated.",
+)
+@click.option("--board", help="The board's id, when the target does not tell it.")
+@click.option("--runs", type=int, help="Samples to take.  [default: 1000, or as many as fit 10 s]")
+@click.option(
+    "--launches",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Fresh processes; from 5 on the intervals hold across launches.",
+)
+@click.option("--warmup", type=WarmUp(), default="auto", show_default=True, help="Inferences before the first sample.")
+@click.option("--duration", "duration_s", type=Duration(), help="Run this long instead of --runs, such as 60s.")
+@click.option("--threads", type=int, default=1, show_default=True, help="Threads of the runtime.")
+@click.option("--batch", type=int, help="Inferences a sample.  [default: 1, more below 10 µs]")
+@click.option("--per-op", is_flag=True, help="Also time single operators, in a pass of their own.")
+@click.option("--no-memory", is_flag=True, help="Leave the memory pass out.")
+@click.option("--shape", "shapes", type=Shape(), multiple=True, help="Size of a dynamic input, NAME=1x3x224x224.")
+@click.option("--inputs", type=click.Path(path_type=Path), help="NPZ keyed by tensor name, first axis: inferences.")
+@click.option("--outputs", type=click.Path(path_type=Path), help="Write the outputs to this NPZ.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
+@click.option("--timeout", "timeout_s", type=Duration(), help="Give up after this time, such as 10m.")
+@click.option("--limit", "limits", multiple=True, help="A limit such as 'latency_p99_s<0.05'. May be repeated.")
+@click.option(
+    "--accept-basis",
+    "accepted",
+    multiple=True,
+    type=click.Choice(BASES),
+    help="Let limits also judge figures of this basis.",
+)
+@click.option("--strict", is_flag=True, help="WARN exits 1, INCONCLUSIVE exits 6.")
+@format_option("table", "json", "markdown", "csv")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write the JSON result here; a folder when there are several targets.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("-v", "--verbose", is_flag=True, help="Say what happens, on standard error.")
+def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the options declare
+    """Measure MODEL (.tflite or .onnx): latency, memory and, where asked for, operators and outputs.
+
+    \b
+    edgeprof profile model.tflite
+    edgeprof profile model.tflite --target sim:nucleo-l4r5zi --limit 'latency_p99_s<50ms' --accept-basis simulated
+    """  # noqa: D301  click's \b keeps the lines apart
+    from edgeprof.api import exit_code, profile_all  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.cli import say_error  # noqa: PLC0415  the same
+    from edgeprof.cli.progress import progress  # noqa: PLC0415  the same
+    from edgeprof.plan import Options  # noqa: PLC0415  the same
+    from edgeprof.report import render  # noqa: PLC0415  the same
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    options = Options(
+        runs=given["runs"], launches=given["launches"], warmup=given["warmup"], duration_s=given["duration_s"],
+        threads=given["threads"], batch=given["batch"], per_op=given["per_op"], memory=not given["no_memory"],
+        seed=given["seed"], timeout_s=given["timeout_s"],
+    )  # fmt: skip
+    with progress(given["targets"], quiet=given["quiet"], verbose=given["verbose"]) as on_event:
+        results, failures = profile_all(
+            given["model"], given["targets"], board=given["board"], options=options, shapes=dict(given["shapes"]),
+            inputs=given["inputs"], outputs=given["outputs"], limits=given["limits"], accept_basis=given["accepted"],
+            output=given["output"], on_event=on_event,
+        )  # fmt: skip
+    if results:
+        click.echo(render(results, given["format_name"]))
+    for failure in failures:
+        say_error(failure)
+    sys.stdout.flush()
+    return exit_code(results, failures, strict=given["strict"])
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

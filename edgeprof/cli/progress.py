@@ -1,0 +1,66 @@
+"""Progress on standard error, one line a target, when a person is looking."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from edgeprof.records.events import PassEnded, PassStarted, SamplesReceived
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from edgeprof.records.events import Event
+    from edgeprof.records.result import Plan
+
+    OnEvent = Callable[[str, Plan, Event], None]
+
+
+@contextmanager
+def progress(targets: Sequence[str], *, quiet: bool, verbose: bool) -> Iterator[OnEvent]:
+    """Give the function that gets every event as it comes; it may be called from several threads."""
+    if quiet:
+        yield lambda _target, _plan, _event: None
+    elif verbose or not sys.stderr.isatty():
+        yield _say if verbose else lambda _target, _plan, _event: None
+    else:
+        with _bars(targets) as on_event:
+            yield on_event
+
+
+def _say(target: str, plan: Plan, event: Event) -> None:
+    match event:
+        case PassStarted():
+            sys.stderr.write(f"{target}: {event.kind} pass with {event.runtime}\n")
+        case PassEnded(complete=True):
+            sys.stderr.write(f"{target}: {plan.passes[event.index].kind} pass done\n")
+        case PassEnded():
+            sys.stderr.write(f"{target}: {plan.passes[event.index].kind} pass: {event.failure}: {event.text}\n")
+        case _:
+            return
+
+
+@contextmanager
+def _bars(targets: Sequence[str]) -> Iterator[OnEvent]:
+    from rich.console import Console  # noqa: PLC0415  only on a terminal
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415  the same
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[doing]}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks = {name: bars.add_task(name, total=None, doing="reaching it") for name in targets}
+
+        def on_event(target: str, plan: Plan, event: Event) -> None:
+            task = tasks[target]
+            match event:
+                case PassStarted():
+                    total = plan.passes[event.index].runs or None
+                    bars.update(task, doing=f"{event.kind} pass", total=total, completed=0)
+                case SamplesReceived():
+                    bars.update(task, completed=event.first + len(event.duration_ticks))
+                case PassEnded():
+                    bars.update(task, doing=f"{plan.passes[event.index].kind} pass done")
+                case _:
+                    return
+
+        yield on_event

@@ -1,0 +1,27 @@
+"""`edgeprof report`: draw a result again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeprof.cli.options import format_option
+
+
+@click.command(name="report")
+@click.argument("result", type=click.Path(path_type=Path))
+@format_option("table", "json", "markdown", "csv")
+def command(result: Path, format_name: str) -> int:
+    """Draw RESULT (a result file, or `last`) again; needs no board.
+
+    \b
+    edgeprof report last
+    edgeprof report result.json --format markdown
+    """  # noqa: D301  click's \b keeps the lines apart
+    from edgeprof.api import exit_code, load_result  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.report import render  # noqa: PLC0415  the same
+
+    shown = load_result(result)
+    click.echo(render([shown], format_name))
+    return exit_code([shown])

@@ -1,0 +1,1 @@
+"""Costs and times without the board; every figure from here says so."""

@@ -1,0 +1,400 @@
+"""The host's side of the wire, over any channel: hello, probe, blobs, and one RUN a pass."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import zlib
+from typing import TYPE_CHECKING, Any, Self
+
+from edgeprof import wire
+from edgeprof.errors import AgentMismatch, BoardUnreachable, FrameError, LinkError, LinkLost, RuntimeUnusable
+from edgeprof.records.events import (
+    AgentIdentified,
+    ClockBracketed,
+    FigureRead,
+    Noted,
+    OperatorTimed,
+    OutputReceived,
+    PassEnded,
+    PassStarted,
+    RuntimeFound,
+    RuntimesFound,
+    SamplesReceived,
+    StateRead,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+
+    from edgeprof.records.events import Event
+    from edgeprof.records.result import Pass, Plan
+    from edgeprof.session import Channel
+
+HELLO_TIMEOUT_S = 30.0
+SILENCE_S = 15.0
+PROBE_TIMEOUT_S = 120.0
+
+
+class FramedSession:
+    """A conversation in frames. `silence_s`: how long an agent that says it is alive every 2 s may be silent."""
+
+    def __init__(self, channel: Channel, *, name: str, silence_s: float = SILENCE_S) -> None:
+        self.name = name
+        self._channel = channel
+        self.silence_s = silence_s
+        self._reader = wire.FrameReader()
+        self._writer = wire.FrameWriter()
+        self._ready: list[Any] = []
+        self._hello: wire.Hello | None = None
+        self._identity: dict[str, Any] = {}
+        self._deadline = float("inf")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._channel.close()
+
+    def run(self, plan: Plan, blobs: Mapping[str, bytes]) -> Iterator[Event]:
+        """Carry out the plan; `blobs` holds the model and the inputs under the names `model` and `inputs`."""
+        if plan.timeout_s is not None:
+            self._deadline = time.monotonic() + plan.timeout_s
+        yield self.identify()
+        found = self.probe(plan.format)
+        yield found
+        runtime = choose_runtime(found, self.name, plan.runtime)
+        hashes = {name: self._upload(content) for name, content in blobs.items()}
+        for index, asked in enumerate(plan.passes):
+            if asked.kind not in self._capabilities():
+                text = f"the agent on {self.name} has no {asked.kind} pass"
+                yield PassEnded(index=index, complete=False, failure="unsupported", text=text)
+                continue
+            yield from self._run_pass(plan, index, asked, runtime, hashes)
+        self._say(wire.Bye())
+
+    # ── hello and probe ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def identify(self) -> AgentIdentified:
+        """Ask who is there; an agent of another major version is refused."""
+        self._say(wire.Ask())
+        hello = self._await(wire.Hello, HELLO_TIMEOUT_S, "hello")
+        if hello.major != wire.MAJOR:
+            raise AgentMismatch(
+                f"the agent on {self.name} speaks protocol {hello.major}.{hello.minor},"
+                f" this edgeprof speaks {wire.MAJOR}.{wire.MINOR}",
+                hint="use the edgeprof that the agent came with, or put its current agent on the board",
+            )
+        self._hello = hello
+        self._reader.max_frame = wire.LARGEST_FRAME_BYTES
+        self._writer.max_frame = hello.max_frame
+        if "state" in self._capabilities():
+            self._identity = json.loads(self._await(wire.State, HELLO_TIMEOUT_S, "its identity").state)
+        known = {name: value for name, value in self._identity.items() if name != "blob_folder"}
+        return AgentIdentified(
+            agent=hello.agent,
+            protocol=f"{hello.major}.{hello.minor}",
+            board=hello.board,
+            basis=wire.BASES[hello.basis],
+            counter_unit=wire.COUNTER_UNITS[hello.counter_unit],
+            counter_hz=hello.counter_hz,
+            capabilities=self._capabilities(),
+            formats=tuple(hello.formats.split(",")) if hello.formats else (),
+            engine=hello.engine,
+            identity=known,
+        )
+
+    def probe(self, format_name: str, *, fresh: bool = False) -> RuntimesFound:
+        """Ask which runtimes for a format really work; an agent without a probe has its engine and nothing else."""
+        hello = self._known_hello()
+        if "probe" not in self._capabilities():
+            formats = hello.formats.split(",")
+            only = RuntimeFound(name=hello.engine, works=format_name in formats, reason=f"it executes {hello.formats}")
+            return RuntimesFound(format=format_name, runtimes=(only,))
+        self._say(wire.Probe(format_name, int(fresh)))
+        answer = self._await(wire.Runtimes, PROBE_TIMEOUT_S, "its runtimes")
+        runtimes = tuple(RuntimeFound(**entry) for entry in json.loads(answer.found))
+        return RuntimesFound(format=format_name, runtimes=runtimes)
+
+    def _capabilities(self) -> tuple[str, ...]:
+        return wire.capability_names(self._known_hello().capabilities)
+
+    def _known_hello(self) -> wire.Hello:
+        if self._hello is None:
+            message = "the session has not said hello yet"
+            raise RuntimeError(message)
+        return self._hello
+
+    # ── blobs ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _upload(self, content: bytes) -> bytes:
+        sha256 = hashlib.sha256(content)
+        folder = str(self._identity.get("blob_folder", ""))
+        if folder and "blob-files" in self._capabilities():
+            self._channel.put_blob(sha256.hexdigest(), content, f"{folder}/blobs")
+        self._say(wire.BlobBegin(len(content), sha256.digest()))
+        status = self._await(wire.BlobStatus, self.silence_s, "the state of a blob")
+        if status.state != wire.BLOB_PRESENT:
+            self._send_chunks(content, status.received)
+        return sha256.digest()
+
+    def _send_chunks(self, content: bytes, received: int) -> None:
+        hello = self._known_hello()
+        step = hello.max_frame - wire.FRAME_OVERHEAD_BYTES - 11
+        while True:
+            for chunk in range(hello.window):
+                at = received + chunk * step
+                if at < len(content):
+                    self._say(wire.BlobChunk(at, content[at : at + step]))
+            status = self._await(wire.BlobStatus, self.silence_s, "the state of a blob")
+            if status.state == wire.BLOB_PRESENT:
+                return
+            if status.received <= received:
+                raise LinkLost(f"{self.name} takes no more of the model: {received} of {len(content)} bytes are there")
+            received = status.received
+
+    # ── passes ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run_pass(
+        self, plan: Plan, index: int, asked: Pass, runtime: str, hashes: Mapping[str, bytes]
+    ) -> Iterator[Event]:
+        yield from self._bracket(index)
+        self._say(
+            wire.Run(
+                run=index + 1,
+                kind=wire.PASSES.index(asked.kind),
+                runs=asked.runs,
+                warmup=wire.AUTO if asked.warmup is None else asked.warmup,
+                batch=wire.AUTO if asked.batch is None else asked.batch,
+                threads=asked.threads,
+                duration_ms=round(asked.duration_s * 1000),
+                model=hashes["model"],
+                inputs=hashes["inputs"],
+                format=plan.format,
+                runtime=runtime,
+                shapes=json.dumps(plan.shapes),
+            )
+        )
+        yield from _Pass(self, index, asked, hashes["model"]).events()
+        yield from self._bracket(index)
+
+    def _bracket(self, index: int) -> Iterator[Event]:
+        before = time.monotonic()
+        self._say(wire.Ping(index))
+        pong = self._await(wire.Pong, self.silence_s, "its clock")
+        yield ClockBracketed(index=index, host_before_s=before, agent_ticks=pong.ticks, host_after_s=time.monotonic())
+
+    # ── frames ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _say(self, message: wire.Message) -> None:
+        try:
+            self._channel.write(self._writer.frame(message))
+        except OSError as error:
+            raise self._lost(str(error)) from error
+
+    def _await(self, wanted: type[Any], timeout_s: float, what: str) -> Any:  # noqa: ANN401  the type asked for
+        until = time.monotonic() + timeout_s
+        while True:
+            message = self.next_message(until - time.monotonic(), what)
+            if isinstance(message, wanted):
+                return message
+            if isinstance(message, wire.Failed):
+                raise _refusal(self.name, message)
+
+    def next_message(self, timeout_s: float, what: str) -> Any:  # noqa: ANN401  any message of the wire
+        """Return the next message; `what` is waited for, and named when it does not come."""
+        until = min(time.monotonic() + timeout_s, self._deadline)
+        while not self._ready:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise self._silent(what)
+            try:
+                content = self._channel.read(left)
+                self._ready += [wire.read(frame) for frame in self._reader.feed(content)]
+            except TimeoutError:
+                continue
+            except EOFError as error:
+                raise self._lost("it closed the connection") from error
+            except OSError as error:
+                raise self._lost(str(error)) from error
+            except wire.WireError as error:
+                raise FrameError(f"a {error.kind} frame from {self.name}: {error}", hint=_FRAME_HINT) from error
+        return self._ready.pop(0)
+
+    def cancel_pass(self, index: int) -> None:
+        """Ask the agent to stop; it may be gone already."""
+        try:
+            self._channel.write(self._writer.frame(wire.Cancel(index + 1)))
+        except OSError:
+            return
+
+    def _silent(self, what: str) -> LinkError:
+        if time.monotonic() >= self._deadline:
+            return LinkLost(
+                f"{self.name} was not done in time: waiting for {what} when the time limit ended",
+                hint="raise --timeout, or lower --runs",
+            )
+        if self._hello is None:
+            return self._unreachable(f"no hello in {HELLO_TIMEOUT_S:.0f} s")
+        return LinkLost(
+            f"{self.name} fell silent: no word for {self.silence_s:.0f} s while waiting for {what}",
+            hint="is the board still powered and not asleep? edgeprof doctor --target shows how it is",
+        )
+
+    def _lost(self, reason: str) -> LinkError:
+        words = self._channel.last_words()
+        if self._hello is None:
+            return self._unreachable(reason)
+        return LinkLost(f"the link to {self.name} was lost: {reason}{': ' + words if words else ''}")
+
+    def _unreachable(self, reason: str) -> LinkError:
+        noise = self._reader.noise.decode("utf-8", "replace").strip("\0\r\n ")
+        words = self._channel.last_words() or noise[-200:]
+        return BoardUnreachable(
+            f"no agent answered on {self.name}: {reason}{': ' + words if words else ''}",
+            hint="edgeprof doctor --target shows what is missing",
+        )
+
+
+_FRAME_HINT = "what came before it is kept; run again, and if it comes back look at the cable, the adapter or the agent"
+
+
+def choose_runtime(found: RuntimesFound, name: str, wanted: str = "") -> str:
+    """Return the first runtime that works."""
+    for runtime in found.runtimes:
+        if runtime.works and wanted in {"", runtime.name}:
+            return runtime.name
+    reasons = "; ".join(f"{runtime.name}: {runtime.reason}" for runtime in found.runtimes) or "none is known for it"
+    raise RuntimeUnusable(
+        f"no runtime on {name} can run a .{found.format} model ({reasons})",
+        hint=f"install one there: {_PACKAGES.get(found.format, 'see edgeprof doctor --target')}",
+    )
+
+
+_PACKAGES = {"tflite": "pip install ai-edge-litert", "onnx": "pip install onnxruntime"}
+
+
+def _refusal(name: str, failed: wire.Failed) -> LinkError:
+    code = wire.FAILURES[failed.code]
+    if code == "version":
+        return AgentMismatch(f"the agent on {name} refused this protocol version: {failed.text}")
+    return LinkError(f"{name} refused ({code}): {failed.text}")
+
+
+class _Pass:
+    """One pass as it comes in: messages become events, and what must add up is checked."""
+
+    def __init__(self, session: FramedSession, index: int, asked: Pass, model: bytes) -> None:
+        self._session = session
+        self._index = index
+        self._asked = asked
+        self._model = model
+        self._samples = 0
+        self._crc = 0
+        self._parts: dict[tuple[int, int], bytearray] = {}
+
+    def events(self) -> Iterator[Event]:
+        """Yield what the board says until the pass has ended."""
+        what = f"the {self._asked.kind} pass"
+        while True:
+            message = self._session.next_message(self._session.silence_s, what)
+            yield from self._event(message)
+            if isinstance(message, wire.Done | wire.Failed):
+                return
+
+    def _event(self, message: wire.Message) -> Iterator[Event]:
+        index = self._index
+        match message:
+            case wire.Started():
+                yield self._started(message)
+            case wire.Mark():
+                yield FigureRead(index=index, name=wire.MARKS[message.kind], value=message.value)
+            case wire.Samples():
+                yield self._received(message)
+            case wire.OperatorTime():
+                yield OperatorTimed(
+                    index=index,
+                    operator=message.position,
+                    name=message.name,
+                    type=message.type,
+                    calls=message.calls,
+                    ticks=message.ticks,
+                )
+            case wire.Output():
+                yield from self._output(message)
+            case wire.State():
+                phase = "after" if message.phase else "before"
+                yield StateRead(index=index, phase=phase, state=json.loads(message.state))
+            case wire.Note():
+                yield Noted(index=index, code=message.code, text=message.text)
+            case wire.Done():
+                yield self._done(message)
+            case wire.Failed():
+                code = wire.FAILURES[message.code]
+                yield PassEnded(index=index, complete=False, failure=code, text=message.text)
+            case _:
+                return
+
+    def _started(self, message: wire.Started) -> PassStarted:
+        if message.model != self._model:
+            raise AgentMismatch(
+                f"{self._session.name} answered for another model: {message.model.hex()[:12]},"
+                f" {self._model.hex()[:12]} was asked for",
+                hint="run again; if it comes back, clear the agent's cache on the board",
+            )
+        return PassStarted(
+            index=self._index,
+            kind=self._asked.kind,
+            launch=self._asked.launch,
+            model_sha256=message.model.hex(),
+            runtime=message.runtime,
+            detail=json.loads(message.detail),
+        )
+
+    def _received(self, message: wire.Samples) -> SamplesReceived:
+        starts, durations, flags = _columns(self._session.name, message)
+        self._samples += message.size
+        self._crc = zlib.crc32(message.columns, self._crc) & 0xFFFFFFFF
+        return SamplesReceived(
+            index=self._index,
+            first=message.first,
+            batch=message.batch,
+            start_ticks=starts,
+            duration_ticks=durations,
+            flags=flags,
+        )
+
+    def _output(self, message: wire.Output) -> Iterator[Event]:
+        part = self._parts.setdefault((message.inference, message.tensor), bytearray())
+        part += message.content
+        if len(part) >= message.size:
+            del self._parts[message.inference, message.tensor]
+            yield OutputReceived(
+                index=self._index,
+                inference=message.inference,
+                tensor=message.tensor,
+                name=message.name,
+                dtype=message.dtype,
+                shape=tuple(int(size) for size in message.shape.split(",") if size),
+                content=bytes(part),
+            )
+
+    def _done(self, message: wire.Done) -> PassEnded:
+        if message.samples != self._samples or message.crc != self._crc:
+            raise FrameError(
+                f"{self._session.name} says that it sent {message.samples} samples (CRC {message.crc:08x}),"
+                f" {self._samples} came (CRC {self._crc:08x})",
+                hint=_FRAME_HINT,
+            )
+        return PassEnded(index=self._index, complete=True)
+
+
+def _columns(name: str, message: wire.Samples) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    try:
+        return wire.unpack_columns(message)
+    except wire.WireError as error:
+        raise FrameError(f"a {error.kind} frame from {name}: {error}", hint=_FRAME_HINT) from error

@@ -1,0 +1,368 @@
+"""An agent that plays a board.
+
+It speaks the same frames, computes real outputs with this machine's runtime, draws its times from a seeded cost model
+of the board's facts, and can be told to fail.
+
+Everything that it says is `simulated`. Its clock is virtual, so a run takes no longer than the frames need, unless
+`pace` says how much of the simulated time is to pass for real.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import tempfile
+import time
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeprof import wire
+from edgeprof.errors import EdgeprofError, UsageError, did_you_mean
+from edgeprof.estimate.cost_model import OperatorLoad, operator_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from edgeprof.model.graph import Graph
+    from edgeprof.records.board import Board
+    from edgeprof.targets import Sim
+
+FAULTS = (
+    "drop", "double", "corrupt", "oversize", "stall", "throttle", "oom", "disconnect", "wrong-model", "version",
+)  # fmt: skip
+FRAME_FAULTS = ("drop", "double", "corrupt", "oversize", "stall", "disconnect")
+BLOCK_SAMPLES = 50
+THROTTLE_FACTOR = 1.8
+JITTER = 0.01
+PREEMPTED_SHARE = 0.01
+PREEMPTION_S = 0.004
+WARMUP_FACTORS = (1.6, 1.3, 1.1, 1.02)
+
+
+class Disconnected(Exception):
+    """The simulated cable is pulled."""
+
+
+class SimulatedBoard:
+    """The agent's side of one conversation; `send` gets the bytes of frames, `sleep` passes real time."""
+
+    def __init__(
+        self, board: Board, options: Sim, send: Callable[[bytes], None], sleep: Callable[[float], None]
+    ) -> None:
+        if options.fault and options.fault not in FAULTS:
+            hint = did_you_mean(options.fault, FAULTS) or f"known: {', '.join(FAULTS)}"
+            raise UsageError(f"unknown fault {options.fault!r}", hint=hint)
+        self._board = board
+        self._options = options
+        self._send = send
+        self._sleep = sleep
+        self._random = random.Random(f"{board.id} {options.seed}")  # noqa: S311  reproducible, not secret
+        self._reader = wire.FrameReader()
+        self._writer = wire.FrameWriter()
+        self._fault = options.fault
+        self._now_s = 1.0
+        self._blobs: dict[bytes, bytes] = {}
+        self._incoming: wire.BlobBegin | None = None
+        self._part = bytearray()
+        self._chunks = 0
+        self._samples = 0
+        self._crc = 0
+        self.open = True
+
+    def receive(self, content: bytes) -> None:
+        """Take bytes from the host and answer them."""
+        for frame in self._reader.feed(content):
+            self._answer(wire.read(frame))
+
+    def _answer(self, message: wire.Message) -> None:
+        match message:
+            case wire.Ask():
+                self._hello(message)
+            case wire.BlobBegin():
+                self._blob_begin(message)
+            case wire.BlobChunk():
+                self._blob_chunk(message)
+            case wire.Run():
+                self._run(message)
+            case wire.Ping():
+                self._say(wire.Pong(message.token, self._ticks()))
+            case wire.Cancel():
+                self._fail(message.run, "cancelled", "the host asked for it")
+            case wire.Bye():
+                self.open = False
+            case _:
+                self._fail(0, "bad-request", f"a simulated board does not answer {type(message).__name__}")
+
+    # ── speaking ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _say(self, message: wire.Message) -> None:
+        frame = self._writer.frame(message)
+        if self._fault in FRAME_FAULTS and isinstance(message, wire.Samples) and self._samples >= self._options.after:
+            fault, self._fault = self._fault, ""
+            self._strike(fault, frame)
+            return
+        self._send(frame)
+
+    def _strike(self, fault: str, frame: bytes) -> None:
+        match fault:
+            case "drop":
+                return
+            case "double":
+                self._send(frame + frame)
+            case "corrupt":
+                at = len(frame) // 2
+                self._send(frame[:at] + bytes([frame[at] ^ 0x55 or 1]) + frame[at + 1 :])
+            case "oversize":
+                self._send(b"\x01" * (2 * wire.LARGEST_FRAME_BYTES))
+            case "stall":
+                while self.open:
+                    self._sleep(0.05)
+            case "disconnect":
+                raise Disconnected
+
+    def _fail(self, run: int, code: str, text: str) -> None:
+        self._say(wire.Failed(run, wire.FAILURES.index(code), text))
+
+    def _ticks(self) -> int:
+        return round(self._now_s * 1e9)
+
+    def _pass_time(self, seconds: float) -> None:
+        self._now_s += seconds
+        if self._options.pace:
+            self._sleep(seconds * self._options.pace)
+
+    # ── hello and blobs ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _hello(self, message: wire.Ask) -> None:
+        names = ["latency", "memory", "operators", "outputs", "sustained", "blob-chunks", "state", "cancel"]
+        if self._board.kind == "linux":
+            names += ["preemption", "threads"]
+        self._say(
+            wire.Hello(
+                major=wire.MAJOR + (self._fault == "version"),
+                minor=wire.MINOR,
+                max_frame=8192,
+                window=16,
+                basis=wire.BASES.index("simulated"),
+                counter_unit=wire.SECONDS,
+                counter_hz=1_000_000_000,
+                capabilities=wire.capability_bits(names),
+                agent="simulated board",
+                board=self._board.name[:60],
+                formats="tflite,onnx",
+                engine="simulator",
+            )
+        )
+        self._writer.max_frame = min(message.max_frame, 8192)
+        self._say(wire.State(0, 0, json.dumps({"simulated": self._board.id})))
+
+    def _blob_begin(self, message: wire.BlobBegin) -> None:
+        self._incoming, self._part, self._chunks = message, bytearray(), 0
+        present = message.sha256 in self._blobs
+        self._say(wire.BlobStatus(message.size if present else 0, wire.BLOB_PRESENT if present else wire.BLOB_ABSENT))
+
+    def _blob_chunk(self, message: wire.BlobChunk) -> None:
+        if self._incoming is None:
+            self._fail(0, "bad-request", "a chunk without a blob")
+            return
+        if message.offset == len(self._part):
+            self._part += message.content
+        self._chunks += 1
+        if len(self._part) == self._incoming.size:
+            self._keep_blob(self._incoming.sha256)
+        elif self._chunks % 16 == 0:
+            self._say(wire.BlobStatus(len(self._part), wire.BLOB_PARTIAL))
+
+    def _keep_blob(self, sha256: bytes) -> None:
+        content = bytes(self._part)
+        if hashlib.sha256(content).digest() != sha256:
+            self._fail(0, "blob-corrupt", "the blob arrived with another hash")
+            return
+        self._blobs[sha256] = content
+        self._say(wire.BlobStatus(len(content), wire.BLOB_PRESENT))
+
+    # ── passes ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run(self, message: wire.Run) -> None:
+        if message.model not in self._blobs or message.inputs not in self._blobs:
+            self._fail(message.run, "unknown-blob", "the model or its inputs are not here")
+            return
+        if self._fault == "oom" and not self._options.after:
+            self._fail(message.run, "out-of-memory", "the simulated board has no memory left")
+            return
+        self._samples, self._crc = 0, 0
+        self._say(wire.State(message.run, 0, self._state()))
+        self._started(message)
+        ran = self._carry_out(message, wire.PASSES[message.kind])
+        if ran:
+            self._say(wire.State(message.run, 1, self._state()))
+            self._say(wire.Done(message.run, self._samples, self._crc))
+
+    def _started(self, message: wire.Run) -> None:
+        model = hashlib.sha256(b"another model").digest() if self._fault == "wrong-model" else message.model
+        detail = json.dumps({"cost_model": f"cycles a MAC on {self._core()}", "seed": self._options.seed})
+        self._say(wire.Started(message.run, model, "simulator", detail))
+
+    def _core(self) -> str:
+        return self._board.cores[0].model if self._board.cores else self._board.id
+
+    def _state(self) -> str:
+        return json.dumps({"kernel": "none: a simulated board", "cores": sum(c.count or 1 for c in self._board.cores)})
+
+    def _carry_out(self, message: wire.Run, kind: str) -> bool:
+        with tempfile.TemporaryDirectory(prefix="edgeprof-") as folder:
+            path = Path(folder) / f"model.{message.format}"
+            path.write_bytes(self._blobs[message.model])
+            match kind:
+                case "latency" | "sustained":
+                    return self._latency(message, self._read(path, message))
+                case "memory":
+                    return self._memory(message, self._read(path, message))
+                case "operators":
+                    return self._operators(message, self._read(path, message))
+                case _:
+                    return self._outputs(message, path)
+
+    def _read(self, path: Path, message: wire.Run) -> Graph:
+        from edgeprof.model import read_model  # noqa: PLC0415  only when a pass runs
+
+        shapes = {name: tuple(shape) for name, shape in json.loads(message.shapes or "{}").items()}
+        return read_model(path, shapes, digest=False)
+
+    def _latency(self, message: wire.Run, graph: Graph) -> bool:
+        typical = sum(operator_seconds(self._board, load) for load in loads(graph))
+        load_s = graph.bytes / 50e6 + 0.001
+        self._mark(message, "load_ticks", load_s * 1e9)
+        self._pass_time(load_s)
+        self._mark(message, "first_ticks", typical * WARMUP_FACTORS[0] * 1e9)
+        warm = WARMUP_FACTORS if message.warmup == wire.AUTO else (1.0,) * message.warmup
+        self._block(message, [typical * factor for factor in warm], wire.WARMUP)
+        self._mark(message, "steady", 1)
+        batch = 1 if message.batch == wire.AUTO else message.batch
+        end_s = self._now_s + message.duration_ms / 1000 if message.duration_ms else float("inf")
+        left = message.runs or 1 << 62
+        while left > 0 and self._now_s < end_s:
+            count = min(left, BLOCK_SAMPLES)
+            if self._fault == "oom" and self._samples >= self._options.after:
+                self._fail(message.run, "out-of-memory", "the simulated board has no memory left")
+                return False
+            left -= self._block(message, [typical * batch] * count, 0, batch, end_s)
+        return True
+
+    def _block(
+        self, message: wire.Run, typical: list[float], flag: int, batch: int = 1, end_s: float = float("inf")
+    ) -> int:
+        rows = []
+        for seconds in typical:
+            rows.append(self._sample(seconds, flag))
+            if self._now_s >= end_s:
+                break
+        if not rows:
+            return 0
+        starts, durations, flags = zip(*rows, strict=True)
+        columns = wire.pack_columns(starts, durations, flags)
+        self._say(wire.Samples(message.run, self._samples, len(rows), batch, columns))
+        self._samples += len(rows)
+        self._crc = zlib.crc32(columns, self._crc)
+        return len(rows)
+
+    def _sample(self, seconds: float, flag: int) -> tuple[int, int, int]:
+        seconds *= self._random.lognormvariate(0, JITTER)
+        if self._fault == "throttle" and self._samples >= self._options.after and not flag & wire.WARMUP:
+            seconds *= THROTTLE_FACTOR
+            flag |= wire.THROTTLED
+        if self._board.kind == "linux" and self._random.random() < PREEMPTED_SHARE:
+            seconds += self._random.expovariate(1 / PREEMPTION_S)
+            flag |= wire.PREEMPTED
+        start = self._ticks()
+        self._pass_time(seconds)
+        return start, round(seconds * 1e9), flag
+
+    def _memory(self, message: wire.Run, graph: Graph) -> bool:
+        from edgeprof.model.arena import greedy_arena_plan  # noqa: PLC0415  only when a pass runs
+        from edgeprof.model.memory import liveness  # noqa: PLC0415  the same
+
+        if self._board.kind == "linux":
+            alive = liveness(graph).lower_bound_bytes
+            for kind in ("peak_bytes", "average_bytes"):
+                self._mark(message, kind, None if alive is None else graph.bytes + alive)
+            self._mark(message, "file_backed_bytes", graph.bytes)
+        else:
+            self._mark(message, "arena_bytes", greedy_arena_plan(graph).planner_bytes)
+        return True
+
+    def _operators(self, message: wire.Run, graph: Graph) -> bool:
+        for index, load in enumerate(loads(graph)):
+            ticks = round(operator_seconds(self._board, load) * 1e9)
+            self._say(wire.OperatorTime(message.run, index, 1, ticks, load.name[:200], load.type[:60]))
+        return True
+
+    def _outputs(self, message: wire.Run, path: Path) -> bool:
+        try:
+            for output in self._real_outputs(message, path):
+                self._say(output)
+        except EdgeprofError as error:
+            self._fail(message.run, "no-runtime", f"real outputs need a runtime on this machine: {error.message}")
+            return False
+        return True
+
+    def _real_outputs(self, message: wire.Run, path: Path) -> Iterator[wire.Output]:
+        from edgeprof.links.framed import FramedSession  # noqa: PLC0415  it imports this package's links
+        from edgeprof.links.local import open_local  # noqa: PLC0415  the same
+        from edgeprof.records.events import OutputReceived, PassEnded  # noqa: PLC0415  only for outputs
+        from edgeprof.records.result import Pass, Plan  # noqa: PLC0415  the same
+
+        shapes = {name: tuple(shape) for name, shape in json.loads(message.shapes or "{}").items()}
+        plan = Plan(passes=(Pass(kind="outputs"),), format=message.format, shapes=shapes)
+        blobs = {"model": path.read_bytes(), "inputs": self._blobs[message.inputs]}
+        with FramedSession(open_local(), name="this machine") as session:
+            for event in session.run(plan, blobs):
+                if isinstance(event, OutputReceived):
+                    yield from self._parts(message.run, event)
+                if isinstance(event, PassEnded) and not event.complete:
+                    raise EdgeprofError(event.text)
+
+    def _parts(self, run: int, output: Any) -> Iterator[wire.Output]:  # noqa: ANN401  an OutputReceived, imported late
+        step = self._writer.max_frame - 600
+        shape = ",".join(str(size) for size in output.shape)
+        for offset in range(0, max(1, len(output.content)), step):
+            part = output.content[offset : offset + step]
+            size = len(output.content)
+            yield wire.Output(
+                run, output.inference, output.tensor, offset, size, part, output.name[:200], output.dtype, shape
+            )
+
+    def _mark(self, message: wire.Run, kind: str, value: float | None) -> None:
+        if value is None:
+            return
+        self._say(wire.Mark(message.run, wire.MARKS.index(kind), round(value)))
+
+
+def loads(graph: Graph) -> Iterator[OperatorLoad]:
+    """Yield what each operator of the main graph has to do."""
+    from edgeprof.model.cost import model_cost  # noqa: PLC0415  only when a pass runs
+    from edgeprof.model.graph import elements_count  # noqa: PLC0415  the same
+
+    for operator, cost in zip(graph.operators, model_cost(graph).operators, strict=True):
+        outputs = [graph.tensors[index] for index in operator.outputs if index >= 0]
+        yield OperatorLoad(
+            name=operator.name or (outputs[0].name if outputs else operator.type),
+            type=operator.type,
+            macs=cost.macs_count or 0,
+            elements=sum(elements_count(tensor.shape) or 0 for tensor in outputs),
+            depthwise="DEPTHWISE" in operator.type or int(str(operator.attributes.get("group", 1))) > 1,
+            floating=any(tensor.dtype.startswith("float") for tensor in outputs),
+        )
+
+
+def passed_time(open_board: Callable[[], bool]) -> Callable[[float], None]:
+    """Return a sleep that ends early when the board is closed."""
+
+    def sleep(seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while open_board() and time.monotonic() < until:
+            time.sleep(min(0.05, max(0.0, until - time.monotonic())))
+
+    return sleep

@@ -1,0 +1,63 @@
+"""The model room: a .tflite or .onnx file in, a Graph with its costs and its memory out."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from edgeprof.errors import ModelInvalid
+from edgeprof.model.graph import Graph, Operator, Quantization, Subgraph, Tensor
+from edgeprof.model.reading import mapped
+
+if TYPE_CHECKING:
+    import mmap
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["Graph", "Operator", "Quantization", "Subgraph", "Tensor", "read_model"]
+
+# What people hand over instead of a model: the first bytes, what it is and what to do.
+_others = (
+    (b"GGUF", "a GGUF file", "GGUF models run in llama.cpp, which edgeprof does not profile"),
+    (
+        b"PK\x03\x04",
+        "a zip archive",
+        "edgeprof check looks into archives; a .pt or .keras file is to be exported first",
+    ),
+    (b"\x89HDF", "an HDF5 file", "convert Keras models to .tflite first"),
+    (b"\x1f\x8b", "gzip-compressed", "unpack it first"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the model", "run git lfs pull"),
+)
+
+
+def read_model(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None, *, digest: bool = True) -> Graph:
+    """Return what is in a .tflite or .onnx file, told apart by content; weights stay in the file.
+
+    `shapes` fixes inputs whose dimensions vary. Without `digest`, `Graph.sha256` stays empty: hashing is the
+    only part whose cost grows with the bytes of the file. Raises FileUnreadable, ModelInvalid for what is not
+    a model or is damaged, ModelUnsupported for one that is too large to be read safely, and UsageError for
+    shapes that do not fit.
+    """
+    with mapped(path) as memory:
+        graph = _read(memory, path, shapes)
+    if not digest:
+        return graph
+    with path.open("rb") as file:
+        return replace(graph, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _read(memory: mmap.mmap, path: Path, shapes: Mapping[str, tuple[int, ...]] | None) -> Graph:
+    if memory[4:8] == b"TFL3":
+        from edgeprof.model.tflite import read_tflite  # noqa: PLC0415 (each reader only where its format is met)
+
+        return read_tflite(memory, path.name, shapes)
+    for start, what, hint in _others:
+        if memory[: len(start)] == start:
+            raise ModelInvalid(f"{path} is {what}; a .tflite or .onnx file is wanted", hint=hint)
+    if memory[4:8] in {b"ET12", b"ET11"}:
+        raise ModelInvalid(f"{path} is an ExecuTorch program; a .tflite or .onnx file is wanted")
+    from edgeprof.model.onnx import read_onnx  # noqa: PLC0415 (the same)
+
+    return read_onnx(memory, path, shapes)

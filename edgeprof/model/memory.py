@@ -1,0 +1,130 @@
+"""How much memory the activations of a model need: the lower bound, and the plan that TFLM makes.
+
+Four figures must not be mixed up. The *liveness lower bound* is what any runtime needs that keeps every tensor
+in one piece (F04, over all live tensors, so it holds for branches too). The *planner bytes* are what TFLM's
+GreedyMemoryPlanner makes of the same lifetimes. The *recorded arena* is what TFLM itself allocated, tail and
+all. What a kernel asks for besides (scratch buffers, im2col) is in the last one only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from msgspec import Struct
+
+from edgeprof.model.arena import GreedyPlan, greedy_arena_plan
+from edgeprof.model.constants import find_constants
+from edgeprof.model.graph import Body, Graph, Subgraph, bodies, tensor_bytes
+from edgeprof.model.recorded import RecordedArena, recorded_arena_bytes
+
+__all__ = ["GreedyPlan", "Liveness", "RecordedArena", "greedy_arena_plan", "liveness", "recorded_arena_bytes"]
+
+# Operators whose output may lie where their input lies: some runtimes do, none has to.
+_in_place = frozenset({
+    "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Dropout",
+})  # fmt: skip
+
+
+class Liveness(Struct, frozen=True, kw_only=True):
+    """Activation bytes that are live while each operator of the main graph runs, in execution order.
+
+    An input of the graph is live from the start to its last use, an output to the end, every other tensor from
+    its maker to its last use. `lower_bound_bytes` is the largest of them, None where a size is not known, with
+    the reason; the curve then holds what is known. `persistent_bytes` are variable tensors, which live from one
+    inference to the next and are not in the curve.
+    """
+
+    live_bytes: tuple[int, ...]
+    lower_bound_bytes: int | None
+    peak_operator: int | None
+    persistent_bytes: int = 0
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def liveness(graph: Graph) -> Liveness:
+    """Return the memory curve of a model, in time proportional to its operators.
+
+    While a control-flow operator runs, the larger of its bodies counts on top. Types below 8 bits are counted
+    packed; TFLM unpacks them.
+    """
+    unknown: list[str] = []
+    peaks: dict[int, int] = {}
+    curve = _curve(graph, graph, peaks, unknown)
+    persistent = sum(tensor_bytes(t) or 0 for body in bodies(graph) for t in body.tensors if t.variable)
+    peak = max(range(len(curve)), key=curve.__getitem__) if curve else None
+    reason = f"the size of {len(unknown)} tensors is not known, {unknown[0]!r} first" if unknown else ""
+    return Liveness(
+        live_bytes=tuple(curve),
+        lower_bound_bytes=None if unknown else max(curve, default=0),
+        peak_operator=peak,
+        persistent_bytes=persistent,
+        reason=reason,
+        notes=tuple(_notes(graph)),
+    )
+
+
+def _curve(graph: Graph, body: Body, peaks: dict[int, int], unknown: list[str]) -> list[int]:
+    """Return the live bytes at each operator of one graph."""
+    constant = find_constants(body, graph.format).source
+    first, last = _lifetimes(body)
+    changes = [0] * (len(body.operators) + 1)
+    for index, start in first.items():
+        tensor = body.tensors[index]
+        if index in constant or tensor.variable:
+            continue
+        size = tensor_bytes(tensor)
+        if size is None:
+            # A handle to a variable or a table is a number of the runtime's own.
+            if tensor.dtype not in {"resource", "variant"}:
+                unknown.append(tensor.name)
+            continue
+        changes[start] += size
+        changes[last[index] + 1] -= size
+    curve, live = [], 0
+    for place, node in enumerate(body.operators):
+        live += changes[place]
+        curve.append(live + max((_peak(graph, called, peaks, unknown) for called in node.subgraphs), default=0))
+    return curve
+
+
+def _peak(graph: Graph, index: int, peaks: dict[int, int], unknown: list[str]) -> int:
+    """Return the largest live bytes of a subgraph, worked out once. What it captures is counted around it."""
+    if index not in peaks:
+        peaks[index] = max(_curve(graph, graph.subgraphs[index], peaks, unknown), default=0)
+    return peaks[index]
+
+
+def _lifetimes(body: Body) -> tuple[dict[int, int], dict[int, int]]:
+    """Return at which operator each tensor is made and used last."""
+    captured = frozenset(body.captured) if isinstance(body, Subgraph) else frozenset()
+    end = max(len(body.operators) - 1, 0)
+    first = {index: 0 for index in body.inputs if index >= 0 and index not in captured}
+    last = dict(first)
+    for place, node in enumerate(body.operators):
+        for index in node.outputs:
+            if index >= 0:
+                first.setdefault(index, place)
+                last[index] = place
+        for index in (*node.inputs, *node.captures):
+            if index in first:
+                last[index] = place
+    last.update((index, end) for index in body.outputs if index in first)
+    return first, last
+
+
+def _notes(graph: Graph) -> list[str]:
+    """Say what the curve does not assume."""
+    types = Counter(node.type for body in bodies(graph) for node in body.operators)
+    in_place = sum(types[name] for name in _in_place)
+    notes = (
+        [f"{in_place} operators could work in place (such as RESHAPE); the curve does not assume it"]
+        if in_place
+        else []
+    )
+    states = types["VAR_HANDLE"]
+    if states:
+        notes.append(f"{states} VAR_HANDLE operators name state that lives between inferences, outside this curve")
+    if graph.subgraphs and types["WHILE"] + types["Loop"] + types["Scan"]:
+        notes.append("loop bodies are counted beside their inputs and outputs; a runtime may let them share")
+    return notes

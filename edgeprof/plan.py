@@ -1,0 +1,115 @@
+"""What one run is to do, decided before the board is touched; what cannot work is refused here, in milliseconds."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from edgeprof.errors import ModelDoesNotFit, UsageError
+from edgeprof.records.result import Pass, Plan
+from edgeprof.units import format_bytes
+
+if TYPE_CHECKING:
+    from edgeprof.inputs import Inputs
+    from edgeprof.model.graph import Graph
+    from edgeprof.records.board import Board
+
+DEFAULT_RUNS = 1000
+DEFAULT_DURATION_S = 10.0
+OPERATOR_RUNS = 50
+MOST_RUNS = 10_000_000
+
+
+class Options(NamedTuple):
+    """What a person may ask for. `runs` and `duration_s` None: 1,000 samples or 10 s, whichever is first."""
+
+    runs: int | None = None
+    launches: int = 1
+    warmup: int | None = None
+    duration_s: float | None = None
+    threads: int = 1
+    batch: int | None = None
+    per_op: bool = False
+    outputs: bool = False
+    memory: bool = True
+    seed: int = 0
+    timeout_s: float | None = None
+    runtime: str = ""
+
+
+def make_plan(graph: Graph, inputs: Inputs, options: Options, board: Board | None = None) -> Plan:
+    """Return the passes of a run, in their order."""
+    _check(options)
+    if board is not None:
+        check_fit(graph, board)
+    passes = [_latency(options, launch) for launch in range(options.launches)]
+    if options.memory:
+        passes.append(Pass(kind="memory", threads=options.threads))
+    if options.per_op:
+        passes.append(Pass(kind="operators", runs=OPERATOR_RUNS, threads=options.threads))
+    if options.outputs:
+        passes.append(Pass(kind="outputs", threads=options.threads))
+    return Plan(
+        passes=tuple(passes),
+        format=graph.format,
+        runtime=options.runtime,
+        seed=options.seed,
+        inputs=inputs.source,
+        inputs_sha256=hashlib.sha256(inputs.blob).hexdigest(),
+        shapes=inputs.shapes,
+        timeout_s=options.timeout_s,
+    )
+
+
+def _latency(options: Options, launch: int) -> Pass:
+    runs, duration_s = options.runs, options.duration_s
+    if runs is None and duration_s is None:
+        runs, duration_s = DEFAULT_RUNS, DEFAULT_DURATION_S
+    return Pass(
+        kind="sustained" if options.duration_s is not None else "latency",
+        launch=launch,
+        runs=runs or 0,
+        warmup=options.warmup,
+        batch=options.batch,
+        threads=options.threads,
+        duration_s=duration_s or 0.0,
+    )
+
+
+def _check(options: Options) -> None:
+    limits = (
+        ("--runs", options.runs, 1, MOST_RUNS),
+        ("--launches", options.launches, 1, 100),
+        ("--warmup", options.warmup, 0, MOST_RUNS),
+        ("--threads", options.threads, 1, 1024),
+        ("--batch", options.batch, 1, MOST_RUNS),
+        ("--duration", options.duration_s, 0.001, 86400 * 7),
+        ("--timeout", options.timeout_s, 0.001, 86400 * 30),
+    )
+    for name, value, least, most in limits:
+        if value is not None and not least <= value <= most:
+            raise UsageError(f"{name} {value}: {least} to {most:,} can be done")
+
+
+def check_fit(graph: Graph, board: Board) -> None:
+    """Refuse a model that cannot be on a board at all: a lower bound against the board's memory, no estimate."""
+    from edgeprof.boards import flash_bytes, largest_contiguous_sram_bytes  # noqa: PLC0415  only with a board
+    from edgeprof.model.memory import liveness  # noqa: PLC0415  the same
+
+    if board.kind == "linux":
+        return
+    flash = flash_bytes(board)
+    if flash is not None and graph.bytes > flash:
+        raise ModelDoesNotFit(
+            f"{graph.name} does not fit {board.name}: the file has {format_bytes(graph.bytes)},"
+            f" flash has {format_bytes(flash)}",
+            hint=f"edgeprof fit {graph.name} lists the boards that it fits",
+        )
+    sram = largest_contiguous_sram_bytes(board)
+    needed = liveness(graph).lower_bound_bytes
+    if sram is not None and needed is not None and needed > sram[0]:
+        raise ModelDoesNotFit(
+            f"{graph.name} does not fit {board.name}: at least {format_bytes(needed)} of tensors are alive at once,"
+            f" the largest contiguous SRAM ({sram[1]}) has {format_bytes(sram[0])}",
+            hint=f"edgeprof inspect {graph.name} shows where the peak is",
+        )

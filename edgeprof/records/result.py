@@ -1,0 +1,272 @@
+"""The plan, the measurement and the result: what the rooms hand each other, and what a result file holds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from edgeprof.records.events import Json, RuntimeFound  # noqa: TC001  msgspec reads the annotations at run time
+
+Basis = Literal["measured", "computed", "emulated", "simulated", "estimated", "declared"]
+PassKind = Literal["latency", "memory", "operators", "outputs", "sustained"]
+Verdict = Literal["PASS", "WARN", "FAIL", "SKIP", "INCONCLUSIVE"]
+Tier = Literal["target", "hard", "info"]
+
+
+# ── the plan ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class InputTensor(Struct, frozen=True, kw_only=True):
+    """An input or output of the model; scale and zero point where it is quantised as a whole."""
+
+    name: str
+    shape: tuple[int | None, ...] | None
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class ModelFacts(Struct, frozen=True, kw_only=True):
+    """The model file. `bytes` and `sha256` are null where the model lives in the firmware."""
+
+    name: str
+    format: Literal["tflite", "onnx"]
+    bytes: int | None
+    sha256: str | None
+    inputs: tuple[InputTensor, ...]
+    outputs: tuple[InputTensor, ...]
+
+
+class Pass(Struct, frozen=True, kw_only=True):
+    """One request to the board. `warmup` and `batch` null: the agent decides."""
+
+    kind: PassKind
+    launch: int = 0
+    runs: int = 0
+    warmup: int | None = None
+    batch: int | None = None
+    threads: int = 1
+    duration_s: float = 0.0
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What one run is to do, decided before the board is touched."""
+
+    passes: tuple[Pass, ...]
+    format: str = ""
+    runtime: str = ""
+    seed: int = 0
+    inputs: str = "seeded random values"
+    inputs_sha256: str = ""
+    shapes: dict[str, tuple[int, ...]] = {}
+    timeout_s: float | None = None
+
+
+# ── the measurement: a fold of the journal ───────────────────────────────────────────────────────────────────────────
+
+
+class SampleColumns(Struct, frozen=True, kw_only=True):
+    """Samples of one pass; durations are of whole batches. Seconds, or counts where the counter counts no time."""
+
+    start: tuple[float, ...] = ()
+    duration: tuple[float, ...] = ()
+    batch: tuple[int, ...] = ()
+    flags: tuple[int, ...] = ()
+
+
+class OperatorTicks(Struct, frozen=True, kw_only=True):
+    """One operator's time over all its calls, in seconds (or counts)."""
+
+    name: str
+    type: str
+    calls: int
+    total: float
+
+
+class OutputTensor(Struct, frozen=True, kw_only=True):
+    """One output tensor of one inference, little-endian."""
+
+    inference: int
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    content: bytes
+
+
+class PassMeasurement(Struct, frozen=True, kw_only=True):
+    """What came back from one pass."""
+
+    kind: PassKind
+    launch: int
+    complete: bool
+    failure: str = ""
+    failure_text: str = ""
+    runtime: str = ""
+    detail: dict[str, Json] = {}
+    model_sha256: str = ""
+    figures: dict[str, float] = {}
+    samples: SampleColumns = SampleColumns()
+    operators: tuple[OperatorTicks, ...] = ()
+    outputs: tuple[OutputTensor, ...] = ()
+    state_before: dict[str, Json] = {}
+    state_after: dict[str, Json] = {}
+    notes: tuple[tuple[str, str], ...] = ()
+    clock_offset_s: tuple[float, float] | None = None
+
+
+class Measurement(Struct, frozen=True, kw_only=True):
+    """What the board said, in the plan's order."""
+
+    agent: str = ""
+    protocol: str = ""
+    board: str = ""
+    basis: Basis = "measured"
+    counter_unit: str = "seconds"
+    capabilities: tuple[str, ...] = ()
+    engine: str = ""
+    identity: dict[str, Json] = {}
+    runtimes: tuple[RuntimeFound, ...] = ()
+    passes: tuple[PassMeasurement, ...] = ()
+
+
+# ── the result ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Metric(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One figure and how it was got. Not measured: value null with its reason.
+
+    `low` and `high` bound the figure with `confidence`; `scope` says what they hold for: `within-run` bounds say
+    nothing about another launch and are never used to compare.
+    """
+
+    value: float | None
+    basis: Basis
+    count: int | None
+    method: str
+    reason: str | None = None
+    low: float | None = None
+    high: float | None = None
+    confidence: float | None = None
+    scope: Literal["within-run", "across-launches"] | None = None
+    assumptions: tuple[str, ...] = ()
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """A limit's verdict, with its reason."""
+
+    limit: str
+    metric: str
+    verdict: Verdict
+    tier: Tier
+    value: float | None
+    threshold: float | None
+    unit: str
+    basis: str | None
+    source: str
+    reason: str
+
+
+class Warned(Struct, frozen=True, kw_only=True):
+    """Something that makes figures less certain, and what to do about it."""
+
+    code: str
+    text: str
+    advice: str
+
+
+class Tool(Struct, frozen=True, kw_only=True):
+    """Which edgeprof wrote this, and how it was called."""
+
+    name: str
+    version: str
+    command: tuple[str, ...]
+
+
+class TargetUsed(Struct, frozen=True, kw_only=True):
+    """Where the model ran: the target as it was given, and the link that reached it."""
+
+    name: str
+    link: str
+    agent: str = ""
+    protocol: str = ""
+
+
+class BoardUsed(Struct, frozen=True, kw_only=True):
+    """The board: its id where it is a known one, what it calls itself, and its power mode where it has one."""
+
+    id: str | None
+    name: str
+    kind: str
+    power_mode: str | None = None
+    identity: dict[str, Json] = {}
+
+
+class RuntimeUsed(Struct, frozen=True, kw_only=True):
+    """What executed the model."""
+
+    name: str
+    version: str
+    numpy: str = ""
+    threads: int = 1
+    detail: dict[str, Json] = {}
+    found: tuple[RuntimeFound, ...] = ()
+
+
+class Samples(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Raw samples of the latency passes, in columns; above 200,000 they are in the file that `sidecar` names.
+
+    `start_s` is on the agent's monotonic clock; `duration_s` is of a whole batch; `flags` is a sum of `flag_values`.
+    """
+
+    launch: tuple[int, ...]
+    start_s: tuple[float, ...]
+    duration_s: tuple[float, ...]
+    batch: tuple[int, ...]
+    flags: tuple[int, ...]
+    flag_values: dict[str, int] = {}
+    sidecar: str | None = None
+    count: int | None = None
+
+
+class OperatorTime(Struct, frozen=True, kw_only=True):
+    """Mean time of one operator an inference, and its share of all operators' time."""
+
+    name: str
+    type: str
+    time_s: float
+    share_ratio: float
+    calls: int
+    macs_count: int | None = None
+
+
+class Environment(Struct, frozen=True, kw_only=True):
+    """The board's state before the first and after the last pass, as the agent read it."""
+
+    before: dict[str, Json] = {}
+    after: dict[str, Json] = {}
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """One model, one target, one configuration."""
+
+    schema: Literal["edgeprof.result/1"]
+    id: str
+    created: str
+    status: Literal["complete", "partial"]
+    group: str | None
+    variant: str | None
+    tool: Tool
+    model: ModelFacts
+    target: TargetUsed
+    board: BoardUsed
+    runtime: RuntimeUsed | None
+    environment: Environment
+    plan: Plan
+    metrics: dict[str, Metric]
+    breakdowns: dict[str, Json]
+    samples: Samples
+    operators: tuple[OperatorTime, ...]
+    sensors: tuple[Json, ...]
+    findings: tuple[Finding, ...]
+    warnings: tuple[Warned, ...]

@@ -1,0 +1,42 @@
+"""Markdown: a table that fits a pull request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeprof.report.rows import heading, sections
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from edgeprof.records.result import Result
+
+
+def render(results: Sequence[Result]) -> str:
+    """Return the results one after the other."""
+    return "\n\n".join("\n".join(_lines(result)) for result in results)
+
+
+def _lines(result: Result) -> Iterator[str]:
+    yield f"### {escape(heading(result))}{'' if result.status == 'complete' else ' (partial)'}"
+    yield ""
+    if result.findings:
+        yield from ("| verdict | limit | why |", "| --- | --- | --- |")
+        for finding in result.findings:
+            yield f"| {finding.verdict} | {escape(finding.limit)} | {escape(finding.reason)} |"
+        yield ""
+    yield from ("| metric | value | 95 % bounds | basis | samples |", "| --- | ---: | --- | --- | ---: |")
+    for _, rows in sections(result):
+        for row in rows:
+            note = row.bounds or row.reason
+            yield f"| {row.title} | {row.value} | {escape(note)} | {row.basis} | {row.samples} |"
+    for warned in result.warnings:
+        advice = f" {escape(warned.advice)}" if warned.advice else ""
+        yield f"\n> **{escape(warned.text)}**{advice}"
+
+
+def escape(text: str) -> str:
+    """Return text that means nothing to Markdown or HTML."""
+    for character in "\\`*_[]<>|#":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("\n", " ")

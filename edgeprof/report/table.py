@@ -1,0 +1,158 @@
+"""The terminal's table. Rich draws it: it knows the terminal's width and colours and honours NO_COLOR."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from edgeprof.report.rows import heading, sections
+from edgeprof.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgeprof.records.result import Finding, Metric, Result, Warned
+
+TOP_OPERATORS = 12
+VERDICT_STYLES = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red", "SKIP": "dim", "INCONCLUSIVE": "yellow"}
+
+
+def render(results: Sequence[Result]) -> str:
+    """Return the results one after the other; several get a table side by side first."""
+    console = text_console()
+    if len(results) > 1:
+        console.print(_side_by_side(results))
+    for result in results:
+        _draw(console, result)
+    return captured(console)
+
+
+def text_console() -> Console:
+    """Return a console that writes into memory, as wide and as colourful as standard output."""
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 110
+    return Console(
+        file=io.StringIO(),
+        force_terminal=colour,
+        no_color=not colour,
+        width=max(width, 72),
+        highlight=False,
+        emoji=False,
+    )
+
+
+def captured(console: Console) -> str:
+    """Return what was drawn, without blanks at the ends of lines."""
+    file = console.file
+    drawn = file.getvalue() if isinstance(file, io.StringIO) else ""
+    return "\n".join(line.rstrip() for line in drawn.splitlines())
+
+
+def _draw(console: Console, result: Result) -> None:
+    style = "bold" if result.status == "complete" else "bold yellow"
+    console.print(Text(heading(result) + ("" if result.status == "complete" else "  [partial]"), style=style))
+    console.print(_metrics(result))
+    if result.operators:
+        console.print(_operators(result))
+    if result.findings:
+        console.print(_findings(result.findings))
+    for warned in result.warnings:
+        console.print(_warning(warned))
+    console.print(Text(_foot(result), style="dim"))
+
+
+def _metrics(result: Result) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("95 % bounds")
+    table.add_column("basis", no_wrap=True)
+    table.add_column("samples", justify="right", no_wrap=True)
+    for title, rows in sections(result):
+        table.add_row(Text(title, style="bold cyan"))
+        for row in rows:
+            note = Text(row.reason, style="dim") if row.reason else Text(row.bounds)
+            table.add_row(f"  {row.title}", row.value, note, Text(row.basis, style="dim"), row.samples)
+    return table
+
+
+def _operators(result: Result) -> Table:
+    slowest = sorted(result.operators, key=lambda row: -row.time_s)[:TOP_OPERATORS]
+    left = len(result.operators) - len(slowest)
+    title = f"Operators, slowest first{f' ({left} more not shown)' if left else ''}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("operator")
+    table.add_column("type", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
+    table.add_column("share", justify="right", no_wrap=True)
+    for row in slowest:
+        table.add_row(Text(row.name), Text(row.type), format_duration(row.time_s), f"{row.share_ratio * 100:.1f} %")
+    return table
+
+
+def _findings(findings: Sequence[Finding]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("verdict", "limit", "why"):
+        table.add_column(title, no_wrap=title == "verdict")
+    for finding in findings:
+        verdict = Text(finding.verdict, style=VERDICT_STYLES[finding.verdict])
+        table.add_row(verdict, Text(finding.limit), Text(finding.reason))
+    return table
+
+
+def _warning(warned: Warned) -> Text:
+    text = Text("! ", style="yellow")
+    text.append(warned.text)
+    if warned.advice:
+        text.append(f"\n  → {warned.advice}", style="dim")
+    return text
+
+
+def _foot(result: Result) -> str:
+    parts = [f"{result.plan.inputs}", f"edgeprof {result.tool.version}", result.created]
+    noise = result.breakdowns.get("noise", {})
+    if noise:
+        first = next(iter(noise.values()))
+        parts.insert(0, f"noise band ±{first['noise_band_ratio'] * 100:.1f} % within the run")
+    batch = max(result.samples.batch, default=1)
+    if batch > 1:
+        parts.insert(0, f"timed in batches of {batch}")
+    return " · ".join(parts)
+
+
+COMPARED = ("latency_p50_s", "latency_p99_s", "instructions_count", "memory_peak_bytes", "arena_bytes")
+
+
+def _side_by_side(results: Sequence[Result]) -> Table:
+    from edgeprof.metrics import metric_kind  # noqa: PLC0415  only for several results
+
+    shown = [name for name in COMPARED if any(_known(result.metrics.get(name)) for result in results)]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("target")
+    for name in shown:
+        table.add_column(metric_kind(name).title, justify="right")
+    table.add_column("basis")
+    table.add_column("status")
+    for result in results:
+        cells = [_cell(name, result.metrics.get(name)) for name in shown]
+        bases = sorted({m.basis for name in shown if (m := result.metrics.get(name)) and m.value is not None})
+        table.add_row(Text(result.target.name), *cells, ", ".join(bases), result.status)
+    return table
+
+
+def _known(metric: Metric | None) -> bool:
+    return metric is not None and metric.value is not None
+
+
+def _cell(name: str, metric: Metric | None) -> str:
+    from edgeprof.units import format_value  # noqa: PLC0415  only for several results
+
+    return "—" if metric is None or metric.value is None else format_value(name, metric.value)

@@ -1,0 +1,49 @@
+"""The two seams between edgeprof and a board; nothing else lives here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+
+    from edgeprof.records.events import Event
+    from edgeprof.records.result import Plan
+
+
+class Channel(Protocol):
+    """Bytes to and from an agent. Blocking: several boards are several threads."""
+
+    def read(self, timeout_s: float) -> bytes:
+        """Return what has come, at least one byte; raise TimeoutError after `timeout_s`, EOFError when it is closed."""
+
+    def write(self, content: bytes) -> None:
+        """Write all of it; raise OSError when the other side is gone."""
+
+    def put_blob(self, sha256: str, content: bytes, folder: str) -> bool:
+        """Put a blob into the agent's folder by a way faster than frames; return False where there is none."""
+
+    def last_words(self) -> str:
+        """Return what the far end last said beside the frames, for an error message."""
+
+    def cancel(self) -> None:
+        """Make a read that is blocked in another thread return at once."""
+
+    def close(self) -> None:
+        """End the far end and release everything; may be called twice."""
+
+
+class Session(Protocol):
+    """A conversation with a board."""
+
+    def __enter__(self) -> Self:
+        """Open it."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it, whatever happened."""
+
+    def run(self, plan: Plan, blobs: Mapping[str, bytes]) -> Iterator[Event]:
+        """Carry out the plan and yield what the board says, as it says it."""

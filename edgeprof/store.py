@@ -1,0 +1,193 @@
+"""Files: where edgeprof keeps things, the journal of a run, results; none is ever half there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from edgeprof.errors import FileUnreadable, Interrupted, OutputUnwritable, ResultInvalid
+from edgeprof.records.events import Event
+from edgeprof.records.result import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+RUNS_KEPT = 50
+SIDECAR_ABOVE = 200_000
+
+
+def cache_folder() -> Path:
+    """Return where the agent, models and inputs are kept on this machine."""
+    import platformdirs  # noqa: PLC0415  only when a file is kept
+
+    return Path(os.environ.get("EDGEPROF_CACHE") or platformdirs.user_cache_path("edgeprof"))
+
+
+def state_folder() -> Path:
+    """Return where journals and past results are kept on this machine."""
+    import platformdirs  # noqa: PLC0415  only when a file is kept
+
+    return Path(os.environ.get("EDGEPROF_STATE") or platformdirs.user_state_path("edgeprof"))
+
+
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_writable(path: Path) -> None:
+    """Refuse an output file before anything is measured, when it could not be written after."""
+    folder = path.parent
+    if path.is_dir():
+        raise OutputUnwritable(f"cannot write the result to {path}: it is a folder", hint=f"-o {path}/result.json")
+    if not folder.is_dir():
+        raise OutputUnwritable(f"cannot write the result to {path}: there is no folder {folder}")
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=".edgeprof-", dir=folder)
+    except OSError as error:
+        raise OutputUnwritable(f"cannot write the result to {path}: {error.strerror}") from error
+    os.close(descriptor)
+    Path(name).unlink()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is either whole or as it was."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+# ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def encode_result(result: Result) -> bytes:
+    """Return a result as JSON."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n"
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Write a result; above 200,000 samples the raw ones go to a file beside it, named in the result."""
+    if len(result.samples.start_s) > SIDECAR_ABOVE:
+        result = _with_sidecar(path, result)
+    write_atomically(path, encode_result(result))
+
+
+def _with_sidecar(path: Path, result: Result) -> Result:
+    sidecar = path.with_name(f"{path.name}.samples.json")
+    write_atomically(sidecar, msgspec.json.encode(result.samples))
+    samples = msgspec.structs.replace(
+        result.samples,
+        launch=(),
+        start_s=(),
+        duration_s=(),
+        batch=(),
+        flags=(),
+        sidecar=sidecar.name,
+        count=len(result.samples.start_s),
+    )
+    return msgspec.structs.replace(result, samples=samples)
+
+
+def read_result(path: Path) -> Result:
+    """Read a result file; one that is not a result is refused with the place that is wrong."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FileUnreadable(f"cannot read the result {path}: {error.strerror}") from error
+    try:
+        return msgspec.json.decode(content, type=Result)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ResultInvalid(
+            f"{path} is not an edgeprof result: {error}",
+            hint="results are written with edgeprof profile MODEL -o RESULT.json",
+        ) from error
+
+
+def keep_result(result: Result) -> Path:
+    """Keep a result for `edgeprof report last`, and forget the oldest ones."""
+    folder = state_folder() / "runs" / result.id
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "result.json"
+    write_result(path, result)
+    _forget_old()
+    return path
+
+
+def last_result() -> Path:
+    """Return the newest kept result."""
+    kept = sorted((state_folder() / "runs").glob("*/result.json"))
+    if not kept:
+        raise FileUnreadable("there is no last result yet", hint="edgeprof profile MODEL makes one")
+    return kept[-1]
+
+
+def _forget_old() -> None:
+    for folder in sorted((state_folder() / "runs").iterdir())[:-RUNS_KEPT]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Journal:
+    """Every event of a run on disk, one JSON line each, before any number is computed from it."""
+
+    def __init__(self, run_id: str) -> None:
+        self.path = state_folder() / "runs" / run_id / "journal.jsonl"
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("wb")
+        except OSError as error:
+            raise OutputUnwritable(
+                f"cannot keep a journal in {self.path.parent}: {error.strerror}",
+                hint="set EDGEPROF_STATE to a folder that can be written",
+            ) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._file.close()
+        except OSError:
+            return  # the disk is full; append has said so
+
+    def append(self, event: Event) -> None:
+        """Write one event; a full disk stops the run and loses nothing of what came before."""
+        try:
+            self._file.write(msgspec.json.encode(event) + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise Interrupted(
+                f"the journal {self.path} cannot be written any more: {error.strerror}",
+                hint="free some space, or set EDGEPROF_STATE to another folder; what was measured so far is kept",
+            ) from error
+
+
+def read_journal(path: Path) -> Iterator[Event]:
+    """Yield the events of a journal; a last line that is torn is left out."""
+    decoder = msgspec.json.Decoder(Event)
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield decoder.decode(line)

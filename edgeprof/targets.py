@@ -1,0 +1,201 @@
+"""What `--target` names: a URL, a board of the simulator, or a name from `edgeprof.toml`."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar, assert_never
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from edgeprof.errors import FileUnreadable, UnknownName, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Local(Struct, frozen=True, kw_only=True, tag="local"):
+    """This machine."""
+
+    python: str | None = None
+
+
+class Ssh(Struct, frozen=True, kw_only=True, tag="ssh"):
+    """A Linux board over SSH; what is None, the user's SSH configuration decides."""
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+    python: str = "python3"
+
+
+class Sim(Struct, frozen=True, kw_only=True, tag="sim"):
+    """A simulated board; `fault` strikes after `after` samples, `pace` 1 takes as long as the board would."""
+
+    board: str
+    seed: int = 0
+    fault: str = ""
+    after: int = 0
+    pace: float = 0.0
+
+
+Place = Local | Ssh | Sim
+P = TypeVar("P", Local, Ssh, Sim)
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """A place, what the user called it, and what the user declares of it."""
+
+    name: str
+    place: Place
+    board: str | None = None
+    basis: Literal["emulated", "simulated"] | None = None
+
+
+class TargetEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A `[targets.NAME]` table."""
+
+    url: str
+    board: str | None = None
+    basis: Literal["emulated", "simulated"] | None = None
+
+
+class BoardFolders(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The `[boards]` table: where the user's own boards are."""
+
+    path: str | list[str] = []
+
+
+class Configuration(Struct, frozen=True, kw_only=True):
+    """An `edgeprof.toml`."""
+
+    targets: dict[str, TargetEntry] = {}
+    boards: BoardFolders = BoardFolders()
+
+
+SCHEMES = ("local", "ssh://[user@]host[:port]", "sim:BOARD", "a name from edgeprof.toml")
+
+
+def resolve_target(text: str) -> Target:
+    """Return the target that a person named."""
+    place = parse_place(text)
+    if place is not None:
+        return Target(name=text, place=place)
+    known = read_configuration().targets
+    if text not in known:
+        hint = did_you_mean(text, [*known, "local"]) or f"a target is {', '.join(SCHEMES)}"
+        raise UnknownName(f"unknown target {text!r}", hint=hint)
+    entry = known[text]
+    place = parse_place(entry.url)
+    if place is None:
+        raise UsageError(f"target {text!r} in edgeprof.toml: {entry.url!r} is not {', '.join(SCHEMES[:-1])}")
+    return Target(name=text, place=place, board=entry.board, basis=entry.basis)
+
+
+def parse_place(text: str) -> Place | None:
+    """Return the place of a target URL, None when the text is no URL of ours."""
+    parts = urlsplit(text)
+    if text == "local" or parts.scheme == "local":
+        return _decode(text, Local, _query(text, parts.query))
+    match parts.scheme:
+        case "ssh":
+            return _ssh(text)
+        case "sim":
+            if not parts.path:
+                raise UsageError(f"target {text!r} names no board", hint="edgeprof boards list")
+            return _decode(text, Sim, {"board": parts.path, **_query(text, parts.query)})
+        case "":
+            return None
+        case scheme:
+            raise UnknownName(
+                f"unknown kind of target {scheme!r} in {text!r}", hint=f"a target is {', '.join(SCHEMES)}"
+            )
+
+
+def _ssh(text: str) -> Ssh:
+    parts = urlsplit(text)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"target {text!r}: {error}") from error
+    if not parts.hostname:
+        raise UsageError(f"target {text!r} names no host", hint="ssh://[user@]host[:port]")
+    if parts.password is not None:
+        raise UsageError(
+            f"the target for {parts.hostname} has a password in it, which shells and logs would keep",
+            hint="leave it out: it is asked for on the terminal, or use a key",
+        )
+    if parts.path not in {"", "/"}:
+        raise UsageError(f"target {text!r}: {parts.path!r} after the host means nothing")
+    authority = parts.netloc.rpartition("@")[2]
+    host = parts.hostname if authority.startswith("[") else authority.rpartition(":")[0] or authority
+    user = None if parts.username is None else unquote(parts.username)
+    return _decode(text, Ssh, {"host": host, "user": user, "port": port, **_query(text, parts.query)})
+
+
+def _query(text: str, query: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+    except ValueError as error:
+        raise UsageError(f"target {text!r}: {query!r} is not NAME=VALUE&NAME=VALUE") from error
+
+
+def _decode(text: str, kind: type[P], values: Mapping[str, object]) -> P:
+    known = {field.name for field in msgspec.structs.fields(kind)}
+    for name in values:
+        if name not in known:
+            raise UsageError(f"target {text!r}: unknown option {name!r}", hint=did_you_mean(name, known))
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"target {text!r}: {error}") from error
+
+
+def link_name(place: Place) -> str:
+    """Return the link's name as a result holds it."""
+    match place:
+        case Local():
+            return "local"
+        case Ssh():
+            return "ssh"
+        case Sim():
+            return "sim"
+        case _:
+            assert_never(place)
+
+
+# ── edgeprof.toml ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def configuration_file() -> Path | None:
+    """Return the nearest `edgeprof.toml` upward from the current folder, else the user's."""
+    import platformdirs  # noqa: PLC0415  only when a name is looked up
+
+    here = Path.cwd()
+    candidates = [folder / "edgeprof.toml" for folder in (here, *here.parents)]
+    user = Path(os.environ.get("EDGEPROF_CONFIG") or platformdirs.user_config_path("edgeprof"))
+    return next((path for path in [*candidates, user / "edgeprof.toml"] if path.is_file()), None)
+
+
+def read_configuration() -> Configuration:
+    """Return what `edgeprof.toml` says; without one, nothing."""
+    path = configuration_file()
+    if path is None:
+        return Configuration()
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Configuration)
+    except OSError as error:
+        raise FileUnreadable(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def board_folders() -> tuple[Path, ...]:
+    """Return the folders of the user's own boards that `edgeprof.toml` names, relative to that file."""
+    path = configuration_file()
+    named = read_configuration().boards.path
+    folders = [named] if isinstance(named, str) else named
+    return tuple((path.parent if path else Path()) / folder for folder in folders)

@@ -1,0 +1,61 @@
+"""Makes the virtual environments that the Makefile uses, with nothing but Python's standard library.
+
+Debian's `python3` comes without ensurepip, so `python3 -m venv` alone does not give a pip there; then pip's own wheel,
+which runs without being installed, installs the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+
+PIP_VERSION = "25.3"
+UV_REQUIREMENT = "uv>=0.5"
+
+
+def main(folder: Path) -> int:
+    """Make `folder` (the project's environment) and `folder`-tools (uv)."""
+    if sys.version_info < (3, 11):
+        print(f"edgeprof needs Python 3.11 or later, this is {sys.version.split()[0]}; try make PYTHON=python3.12")
+        return 1
+    tools = folder.with_name(f"{folder.name}-tools")
+    for path in (tools, folder):
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(path)], check=True)
+    install_uv(tools / "bin" / "python")
+    return 0
+
+
+def install_uv(python: Path) -> None:
+    """Install uv with the pip of this Python, or with a pip fetched for the purpose."""
+    arguments = ["--python", str(python), "install", "--quiet", "--disable-pip-version-check", UV_REQUIREMENT]
+    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
+        subprocess.run([sys.executable, "-m", "pip", *arguments], check=True)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = fetch_pip(Path(folder))
+        subprocess.run([str(python), f"{wheel}/pip", "install", "--quiet", UV_REQUIREMENT], check=True)
+
+
+def fetch_pip(folder: Path) -> Path:
+    """Fetch pip's wheel from the package index and check it against the index's hash."""
+    import hashlib  # noqa: PLC0415  only where pip is missing
+
+    with urllib.request.urlopen(f"https://pypi.org/pypi/pip/{PIP_VERSION}/json", timeout=60) as answer:
+        files = json.load(answer)["urls"]
+    wheel = next(file for file in files if file["filename"].endswith(".whl"))
+    with urllib.request.urlopen(wheel["url"], timeout=60) as answer:
+        content = answer.read()
+    if hashlib.sha256(content).hexdigest() != wheel["digests"]["sha256"]:
+        message = f"{wheel['filename']} arrived damaged"
+        raise SystemExit(message)
+    path = folder / wheel["filename"]
+    path.write_bytes(content)
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
