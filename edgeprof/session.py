@@ -21,8 +21,8 @@ class Channel(Protocol):
     def write(self, content: bytes) -> None:
         """Write all of it; raise OSError when the other side is gone."""
 
-    def put_blob(self, sha256: str, content: bytes, folder: str) -> bool:
-        """Put a blob into the agent's folder by a way faster than frames; return False where there is none."""
+    def put_blob(self, path: str, content: bytes) -> bool:
+        """Write a file of the agent's by a way faster than frames; return False where there is none or it fails."""
 
     def last_words(self) -> str:
         """Return what the far end last said beside the frames, for an error message."""

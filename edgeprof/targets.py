@@ -30,6 +30,7 @@ class Ssh(Struct, frozen=True, kw_only=True, tag="ssh"):
     user: str | None = None
     port: int | None = None
     python: str = "python3"
+    cache: str = ""
 
 
 class Sim(Struct, frozen=True, kw_only=True, tag="sim"):

@@ -48,7 +48,7 @@ BASES = ("measured", "emulated", "simulated")
 
 # The passes that a RUN can ask for, and the capability bits of the same order (Hello.capabilities).
 PASSES = ("latency", "memory", "operators", "outputs", "sustained")
-CAPABILITIES = (*PASSES, "preemption", "blob-chunks", "blob-files", "probe", "state", "cancel", "threads")
+CAPABILITIES = (*PASSES, "preemption", "blob-chunks", "blob-files", "probe", "state", "cancel", "threads", "heartbeat")
 
 # Flags of a sample.
 WARMUP, PREEMPTED, THROTTLED, AFTER_SEND = 1, 2, 4, 8

@@ -23,8 +23,10 @@ from edgeprof.agent import passes as measuring
 
 WINDOW = 16
 ALIVE_SECONDS = 2.0
+HOST_SILENCE_SECONDS = 60.0
+BLOB_DAYS = 30
 CAPABILITIES = ("latency", "memory", "operators", "outputs", "sustained", "preemption", "blob-chunks", "blob-files",
-                "probe", "state", "cancel", "threads")  # fmt: skip
+                "probe", "state", "cancel", "threads", "heartbeat")  # fmt: skip
 
 
 class Refused(Exception):
@@ -89,8 +91,10 @@ class Agent(object):
         self.writer = wire.FrameWriter()
         self.blob: Optional[wire.BlobBegin] = None
         self.chunks = 0
+        self.suffix = ".{}.part".format(os.getpid())
         self.child: Optional[Child] = None
         self.open = True
+        self.heard = time.monotonic()
 
     # ── speaking ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -117,6 +121,18 @@ class Agent(object):
             pass  # nobody listens any more
         finally:
             self._end_child()
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove this conversation's half blobs, and blobs that nobody has asked for in a month."""
+        for name in os.listdir(os.path.join(self.folder, "blobs")):
+            path = os.path.join(self.folder, "blobs", name)
+            try:
+                old = time.time() - os.stat(path).st_mtime > BLOB_DAYS * 86400
+                if old or name.endswith(self.suffix):
+                    os.unlink(path)
+            except OSError:
+                continue  # another conversation was quicker
 
     def _listen(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -126,6 +142,8 @@ class Agent(object):
             ready = [key.fd for key, _ in selector.select(ALIVE_SECONDS)]
         if not ready and self.child is not None:
             self.say(wire.Alive(self.child.run))
+        if time.monotonic() - self.heard > HOST_SILENCE_SECONDS:
+            self.open = False  # a host that is cut off says nothing, not even goodbye
         if self.child is not None and self.child.descriptor in ready:
             self._relay()
         if self.reading in ready:
@@ -133,6 +151,7 @@ class Agent(object):
 
     def _hear(self) -> None:
         content = os.read(self.reading, 1 << 16)
+        self.heard = time.monotonic()
         if not content:
             self.open = False
             return
@@ -166,7 +185,7 @@ class Agent(object):
             )
         )  # fmt: skip
         self.writer.max_frame = min(message.max_frame, wire.LARGEST_FRAME_BYTES)
-        self.say(wire.State(0, 0, board_state.as_json(dict(known, blob_folder=self.folder))))
+        self.say(wire.State(0, 0, board_state.as_json(dict(known, blob_folder=self.folder, blob_suffix=self.suffix))))
 
     def probe(self, message: wire.Probe) -> None:
         """Find the runtimes that work, from the cache when nothing has changed."""
@@ -204,10 +223,14 @@ class Agent(object):
         self.blob = message
         self.chunks = 0
         path = self._blob_path(message.sha256)
+        part = path + self.suffix
+        if not os.path.exists(path) and os.path.exists(part) and os.stat(part).st_size == message.size:
+            self._complete(path)
         if os.path.exists(path):
+            os.utime(path)
             self.say(wire.BlobStatus(message.size, wire.BLOB_PRESENT))
             return
-        with open(path + ".part", "wb"):
+        with open(part, "wb"):
             pass
         self.say(wire.BlobStatus(0, wire.BLOB_ABSENT))
 
@@ -216,7 +239,7 @@ class Agent(object):
         if self.blob is None:
             raise Refused("bad-request", "a chunk without a blob")
         path = self._blob_path(self.blob.sha256)
-        with open(path + ".part", "ab") as file:
+        with open(path + self.suffix, "ab") as file:
             received = file.tell()
             if message.offset == received:  # a chunk out of order is left out; the status tells the host where to go on
                 file.write(message.content)
@@ -230,11 +253,11 @@ class Agent(object):
 
     def _complete(self, path: str) -> None:
         assert self.blob is not None  # noqa: S101  our own order of calls
-        seen = _sha256(path + ".part")
+        seen = _sha256(path + self.suffix)
         if seen != self.blob.sha256:
-            os.unlink(path + ".part")
+            os.unlink(path + self.suffix)
             raise Refused("blob-corrupt", "the blob arrived with another hash: {}".format(seen.hex()))
-        os.replace(path + ".part", path)
+        os.replace(path + self.suffix, path)
 
     def run(self, message: wire.Run) -> None:
         """Start the child for a pass."""

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 HELLO_TIMEOUT_S = 30.0
 SILENCE_S = 15.0
 PROBE_TIMEOUT_S = 120.0
+BLOB_TIMEOUT_S = 120.0
+HEARTBEAT_S = 10.0
+HEARTBEAT = 0xFFFFFFFF
 
 
 class FramedSession:
@@ -51,6 +54,7 @@ class FramedSession:
         self._hello: wire.Hello | None = None
         self._identity: dict[str, Any] = {}
         self._deadline = float("inf")
+        self._beaten = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -94,7 +98,7 @@ class FramedSession:
         self._writer.max_frame = hello.max_frame
         if "state" in self._capabilities():
             self._identity = json.loads(self._await(wire.State, HELLO_TIMEOUT_S, "its identity").state)
-        known = {name: value for name, value in self._identity.items() if name != "blob_folder"}
+        known = {name: value for name, value in self._identity.items() if not name.startswith("blob_")}
         return AgentIdentified(
             agent=hello.agent,
             protocol=f"{hello.major}.{hello.minor}",
@@ -133,14 +137,19 @@ class FramedSession:
 
     def _upload(self, content: bytes) -> bytes:
         sha256 = hashlib.sha256(content)
-        folder = str(self._identity.get("blob_folder", ""))
-        if folder and "blob-files" in self._capabilities():
-            self._channel.put_blob(sha256.hexdigest(), content, f"{folder}/blobs")
-        self._say(wire.BlobBegin(len(content), sha256.digest()))
-        status = self._await(wire.BlobStatus, self.silence_s, "the state of a blob")
+        status = self._blob_status(sha256.digest(), len(content))
+        if status.state == wire.BLOB_ABSENT and "blob-files" in self._capabilities():
+            path = f"{self._identity['blob_folder']}/blobs/{sha256.hexdigest()}{self._identity['blob_suffix']}"
+            if self._channel.put_blob(path, content):
+                status = self._blob_status(sha256.digest(), len(content))
         if status.state != wire.BLOB_PRESENT:
             self._send_chunks(content, status.received)
         return sha256.digest()
+
+    def _blob_status(self, sha256: bytes, size: int) -> wire.BlobStatus:
+        self._say(wire.BlobBegin(size, sha256))
+        status: wire.BlobStatus = self._await(wire.BlobStatus, BLOB_TIMEOUT_S, "the state of a blob")
+        return status
 
     def _send_chunks(self, content: bytes, received: int) -> None:
         hello = self._known_hello()
@@ -209,12 +218,13 @@ class FramedSession:
         """Return the next message; `what` is waited for, and named when it does not come."""
         until = min(time.monotonic() + timeout_s, self._deadline)
         while not self._ready:
+            self._beat()
             left = until - time.monotonic()
             if left <= 0:
                 raise self._silent(what)
             try:
-                content = self._channel.read(left)
-                self._ready += [wire.read(frame) for frame in self._reader.feed(content)]
+                content = self._channel.read(min(left, HEARTBEAT_S))
+                self._ready += [m for m in map(wire.read, self._reader.feed(content)) if not _is_heartbeat(m)]
             except TimeoutError:
                 continue
             except EOFError as error:
@@ -224,6 +234,14 @@ class FramedSession:
             except wire.WireError as error:
                 raise FrameError(f"a {error.kind} frame from {self.name}: {error}", hint=_FRAME_HINT) from error
         return self._ready.pop(0)
+
+    def _beat(self) -> None:
+        """Let an agent that ends when its host is gone know that it is not."""
+        if self._hello is None or "heartbeat" not in self._capabilities():
+            return
+        if time.monotonic() - self._beaten > HEARTBEAT_S:
+            self._beaten = time.monotonic()
+            self._say(wire.Ping(HEARTBEAT))
 
     def cancel_pass(self, index: int) -> None:
         """Ask the agent to stop; it may be gone already."""
@@ -276,6 +294,10 @@ def choose_runtime(found: RuntimesFound, name: str, wanted: str = "") -> str:
 
 
 _PACKAGES = {"tflite": "pip install ai-edge-litert", "onnx": "pip install onnxruntime"}
+
+
+def _is_heartbeat(message: wire.Message) -> bool:
+    return isinstance(message, wire.Pong) and message.token == HEARTBEAT
 
 
 def _refusal(name: str, failed: wire.Failed) -> LinkError:

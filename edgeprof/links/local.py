@@ -36,7 +36,7 @@ def open_local(python: str | None = None) -> PipeChannel:
             f"the agent cannot be started here with {interpreter}: {error}",
             hint="edgeprof doctor shows what is missing",
         ) from error
-    return PipeChannel(process, log, folder)
+    return PipeChannel(process, log)
 
 
 def install_agent(folder: Path) -> Path:

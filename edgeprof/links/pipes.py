@@ -6,10 +6,8 @@ import contextlib
 import os
 import selectors
 import subprocess
-from typing import IO, TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import IO
 
 CLOSE_TIMEOUT_S = 3.0
 READ_BYTES = 1 << 17
@@ -18,10 +16,9 @@ READ_BYTES = 1 << 17
 class PipeChannel:
     """Reads from one descriptor, writes to another; ends the process when closed."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes], folder: Path | None = None) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
         self._process = process
         self._log = log
-        self._folder = folder
         self._wake_read, self._wake_write = os.pipe()
         if process.stdin is None or process.stdout is None:
             message = "the process must have pipes"
@@ -51,20 +48,15 @@ class PipeChannel:
         self._writing.write(content)
         self._writing.flush()
 
-    def put_blob(self, sha256: str, content: bytes, folder: str) -> bool:
-        """Write the blob into the agent's folder, which is on this machine."""
-        if self._folder is None:
+    def put_blob(self, path: str, content: bytes) -> bool:
+        """Write the file: the agent is on this machine."""
+        try:
+            Path(path).write_bytes(content)
+        except OSError:
+            with contextlib.suppress(OSError):
+                Path(path).unlink()
             return False
-        path = self._folder / "blobs" / sha256
-        if not path.exists():
-            part = path.with_name(f"{sha256}.{os.getpid()}.part")
-            try:
-                part.write_bytes(content)
-                part.replace(path)
-            except OSError:
-                part.unlink(missing_ok=True)
-                return False
-        return str(self._folder / "blobs") == folder
+        return True
 
     def last_words(self) -> str:
         """Return the last line that the process printed on its standard error."""

@@ -53,7 +53,7 @@ class SimChannel:
         """Hand bytes to the board."""
         self._to_board.put(content)
 
-    def put_blob(self, sha256: str, content: bytes, folder: str) -> bool:  # noqa: ARG002  the channel's signature
+    def put_blob(self, path: str, content: bytes) -> bool:  # noqa: ARG002  the channel's signature
         """Tell that a simulated board has no file system."""
         return False
 

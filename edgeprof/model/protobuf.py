@@ -48,9 +48,9 @@ class ProtoReader:
             if key > 0x7F:  # noqa: PLR2004 (the top bit says that more follows)
                 key, position = self.varint(position - 1, end)
             wire = key & 7
-            if wire in (fixed32, fixed64):  # noqa: PLR6201 (a tuple of two is quicker to look through than a set)
+            if wire in (fixed32, fixed64):
                 length = 4 if wire == fixed32 else 8
-            elif wire in (varint, delimited):  # noqa: PLR6201 (the same)
+            elif wire in (varint, delimited):
                 length, position = self.varint(position, end)
                 if wire == varint:
                     yield Field(key >> 3, wire, length, position)

@@ -1,0 +1,168 @@
+"""Host keys: which are known, refusing what is not, and trusting one that a person has looked at."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import asyncssh
+
+from edgeprof.errors import BoardUnreachable, HostKeyRejected, OutputUnwritable, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgeprof.links.ssh_prompts import Prompts
+    from edgeprof.targets import Ssh
+
+SSH_PORT = 22
+ASK_TIMEOUT_S = 20.0
+
+
+class KnownHosts(NamedTuple):
+    """What the known_hosts files hold, which file a new key goes to, and the name that the host has in them."""
+
+    content: bytes
+    file: Path
+    name: str
+    port: int
+
+
+def known_hosts(place: Ssh) -> KnownHosts:
+    """Read the known_hosts files that the user's SSH configuration names; a missing one knows nobody."""
+    options = _configured(place)
+    named = options.known_hosts
+    paths = [Path(str(path)).expanduser() for path in named] if isinstance(named, list) and named else []
+    paths = paths or [Path("~/.ssh/known_hosts").expanduser()]
+    content = b"".join(path.read_bytes() + b"\n" for path in paths if path.is_file())
+    name = options.host_key_alias or options.host or place.host
+    # asyncssh takes an empty value for its default, so an empty file is a blank line.
+    return KnownHosts(content or b"\n", paths[0], str(name), int(options.port or SSH_PORT))
+
+
+def _configured(place: Ssh) -> asyncssh.SSHClientConnectionOptions:
+    try:
+        return asyncssh.SSHClientConnectionOptions(**_where(place), host=place.host, client_keys=None, agent_path=None)
+    except (asyncssh.ConfigParseError, ValueError, OSError) as error:
+        raise UsageError(f"the SSH configuration for {place.host} cannot be used: {error}") from error
+
+
+def _where(place: Ssh) -> dict[str, Any]:
+    where: dict[str, Any] = {"config": ()}
+    if place.port is not None:
+        where["port"] = place.port
+    if place.user is not None:
+        where["username"] = place.user
+    return where
+
+
+def client_options(
+    place: Ssh, known: KnownHosts, prompts: Prompts | None, offered: list[asyncssh.SSHKey]
+) -> dict[str, Any]:
+    """Return what asyncssh.connect needs; with `prompts`, passphrases and passwords are asked for."""
+
+    class Client(asyncssh.SSHClient):
+        def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002  asyncssh's
+            """Note a key that is not known; it is not accepted."""
+            offered.append(key)
+            return False
+
+        async def password_auth_requested(self) -> str | None:
+            """Ask for the password, at most three times."""
+            return await asyncio.to_thread(prompts.password, place) if prompts else None
+
+        async def kbdint_auth_requested(self) -> str | None:
+            """Take part in keyboard-interactive authentication only where a person is asked."""
+            return "" if prompts else None
+
+        async def kbdint_challenge_received(
+            self,
+            name: str,  # noqa: ARG002  asyncssh's
+            instructions: str,  # noqa: ARG002  the same
+            lang: str,  # noqa: ARG002  the same
+            prompts_given: Sequence[tuple[str, bool]],
+        ) -> list[str] | None:
+            """Ask what the server asks."""
+            return await asyncio.to_thread(prompts.answers, prompts_given) if prompts else None
+
+    options = {**_where(place), "known_hosts": known.content, "client_factory": Client, "ignore_encrypted": True}
+    if prompts is not None:
+        options["passphrase"] = prompts.passphrase
+        options["ignore_encrypted"] = False
+    return options
+
+
+def refused_key(
+    place: Ssh, known: KnownHosts, offered: list[asyncssh.SSHKey], error: asyncssh.Error
+) -> HostKeyRejected:
+    """Return the error for a host key that is unknown, changed or revoked."""
+    seen = f" ({offered[0].get_algorithm()} {offered[0].get_fingerprint()})" if offered else ""
+    port = known.port if known.port != SSH_PORT else None
+    trusted, _, revoked, *_ = asyncssh.match_known_hosts(known.content, known.name, "", port)
+    if offered and offered[0] in revoked:
+        return HostKeyRejected(f"the host key of {place.host}{seen} is revoked in {known.file}")
+    if trusted:
+        return HostKeyRejected(
+            f"THE HOST KEY OF {place.host.upper()} HAS CHANGED{seen}: someone may be listening in, or the board was"
+            f" installed anew. {known.file} holds another one",
+            hint=f"if you know why, ssh-keygen -R {_known_name(known)} -f {known.file} forgets the old key",
+        )
+    if not offered and not isinstance(error, asyncssh.HostKeyNotVerifiable):
+        return HostKeyRejected(f"{place.host} and edgeprof have no way in common to agree on keys: {error}")
+    return HostKeyRejected(
+        f"the host key of {place.host}{seen} is not known", hint=f"edgeprof targets trust {_trust_name(place)}"
+    )
+
+
+def _trust_name(place: Ssh) -> str:
+    user = f"{place.user}@" if place.user else ""
+    port = f":{place.port}" if place.port else ""
+    return f"ssh://{user}{place.host}{port}" if user or port else place.host
+
+
+def _known_name(known: KnownHosts) -> str:
+    return known.name if known.port == SSH_PORT else f"'[{known.name}]:{known.port}'"
+
+
+# ── trusting ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def fetch_key(place: Ssh) -> asyncssh.SSHKey:
+    """Ask a host for its key, trusting nothing."""
+    try:
+        key = asyncio.run(asyncio.wait_for(asyncssh.get_server_host_key(place.host, **_asked(place)), ASK_TIMEOUT_S))
+    except TimeoutError as error:
+        raise BoardUnreachable(f"{place.host} cannot be reached: no answer in {ASK_TIMEOUT_S:.0f} s") from error
+    except (OSError, asyncssh.Error) as error:
+        raise BoardUnreachable(f"{place.host} cannot be reached: {error}") from error
+    if key is None:
+        raise BoardUnreachable(f"{place.host} showed no host key")
+    return key
+
+
+def _asked(place: Ssh) -> dict[str, Any]:
+    asked = _where(place)
+    asked.pop("username", None)
+    return asked
+
+
+def is_known(known: KnownHosts, key: asyncssh.SSHKey) -> bool:
+    """Tell whether this very key is known for the host."""
+    port = known.port if known.port != SSH_PORT else None
+    trusted, *_ = asyncssh.match_known_hosts(known.content, known.name, "", port)
+    return key in trusted
+
+
+def add_key(known: KnownHosts, key: asyncssh.SSHKey) -> None:
+    """Append a key to the known_hosts file."""
+    name = known.name if known.port == SSH_PORT else f"[{known.name}]:{known.port}"
+    line = f"{name} {key.export_public_key().decode().strip()}\n"
+    try:
+        known.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        needs_newline = known.file.is_file() and known.file.read_bytes()[-1:] not in {b"", b"\n"}
+        with known.file.open("a", encoding="utf-8") as file:
+            file.write("\n" + line if needs_newline else line)
+        known.file.chmod(0o600)
+    except OSError as error:
+        raise OutputUnwritable(f"cannot write {known.file}: {error.strerror}") from error
