@@ -24,13 +24,13 @@ from edgeprof.errors import (
     OutputUnwritable,
 )
 from edgeprof.fold import fold
+from edgeprof.identify import board_used, mismatch
 from edgeprof.inputs import file_inputs, random_inputs
 from edgeprof.limits import judge, parse_limit
 from edgeprof.links import open_session
 from edgeprof.model import read_model
 from edgeprof.plan import Options, make_plan
 from edgeprof.records.result import (
-    BoardUsed,
     Environment,
     InputTensor,
     ModelFacts,
@@ -43,14 +43,17 @@ from edgeprof.records.result import (
 from edgeprof.static_metrics import model_metrics
 from edgeprof.store import Journal, check_writable, keep_result, last_result, read_result, write_result
 from edgeprof.summarise import LATENCY_KINDS, absent, all_samples, measured_metrics, operator_times, spread
-from edgeprof.targets import Sim, board_folders, link_name, resolve_target
+from edgeprof.targets import Sim, board_folders, link_name, resolve_target, ssh_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgeprof.limits import Limit
+    from edgeprof.links.ssh_keys import OfferedKey
     from edgeprof.model.graph import Graph, Tensor
+    from edgeprof.reachable import Reachable
     from edgeprof.records.board import Board
+    from edgeprof.records.checks import Diagnosis
     from edgeprof.records.events import Event
     from edgeprof.records.result import Basis, Measurement, Plan
     from edgeprof.targets import Target
@@ -240,7 +243,7 @@ def _result_of(run: Run, measurement: Measurement, failure: EdgeprofError | None
             agent=measurement.agent,
             protocol=measurement.protocol,
         ),
-        board=_board_used(run, measurement),
+        board=board_used(run.board, measurement, run.target.name, board_folders()),
         runtime=_runtime_used(run.plan, measurement),
         environment=_environment(measurement),
         plan=run.plan,
@@ -250,7 +253,11 @@ def _result_of(run: Run, measurement: Measurement, failure: EdgeprofError | None
         operators=operator_times(measurement),
         sensors=(),
         findings=(),
-        warnings=(*_broken_off(failure), *warnings_of(measurement)),
+        warnings=(
+            *_broken_off(failure),
+            *mismatch(run.board, measurement, board_folders()),
+            *warnings_of(measurement),
+        ),
     )
 
 
@@ -289,15 +296,6 @@ def _tensor_facts(tensor: Tensor) -> InputTensor:
         scale=quantization.scales[0] if quantization is not None and whole else None,
         zero_point=quantization.zero_points[0] if quantization is not None and whole else None,
     )
-
-
-def _board_used(run: Run, measurement: Measurement) -> BoardUsed:
-    if run.board is not None:
-        name, kind = run.board.name, run.board.kind
-        return BoardUsed(id=run.board.id, name=name, kind=kind, identity=measurement.identity)
-    seen = measurement.identity
-    name = str(measurement.board or seen.get("cpu") or seen.get("machine") or run.target.name)
-    return BoardUsed(id=None, name=name, kind="linux", identity=seen)
 
 
 def _runtime_used(plan: Plan, measurement: Measurement) -> RuntimeUsed | None:
@@ -373,6 +371,28 @@ def _board_of(target: Target, named: str | None) -> Board | None:
 def _new_id() -> str:
     """Return an id that sorts by time."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}"
+
+
+def doctor(target: str = "local") -> Diagnosis:
+    """Look at a target: what is missing or noisy, what mends it, what ignoring it costs."""
+    from edgeprof.doctor import diagnose  # noqa: PLC0415  only here
+
+    place = resolve_target(target)
+    return diagnose(place, _board_of(place, None))
+
+
+def list_targets() -> tuple[Reachable, ...]:
+    """Return what can be reached from here."""
+    from edgeprof.reachable import list_reachable  # noqa: PLC0415  only here
+
+    return list_reachable()
+
+
+def offered_key(host: str) -> OfferedKey:
+    """Ask an SSH host for its key, trusting nothing; `.trust()` adds it to known_hosts."""
+    from edgeprof.links.ssh_keys import offer  # noqa: PLC0415  only here
+
+    return offer(ssh_place(host))
 
 
 def load_result(path: str | Path) -> Result:

@@ -155,6 +155,16 @@ def _decode(text: str, kind: type[P], values: Mapping[str, object]) -> P:
         raise UsageError(f"target {text!r}: {error}") from error
 
 
+def ssh_place(text: str) -> Ssh:
+    """Return the SSH host that a URL, a named target or a bare host name means."""
+    if "://" not in text and text not in read_configuration().targets:
+        text = f"ssh://{text}"
+    place = resolve_target(text).place
+    if not isinstance(place, Ssh):
+        raise UsageError(f"{text!r} is not reached over SSH")
+    return place
+
+
 def link_name(place: Place) -> str:
     """Return the link's name as a result holds it."""
     match place:

@@ -185,7 +185,21 @@ class Agent(object):
             )
         )  # fmt: skip
         self.writer.max_frame = min(message.max_frame, wire.LARGEST_FRAME_BYTES)
-        self.say(wire.State(0, 0, board_state.as_json(dict(known, blob_folder=self.folder, blob_suffix=self.suffix))))
+        self.say(
+            wire.State(
+                0,
+                0,
+                board_state.as_json(
+                    dict(
+                        known,
+                        state=board_state.board_state(),
+                        blob_folder=self.folder,
+                        blob_suffix=self.suffix,
+                        python=sys.executable,
+                    )
+                ),
+            )
+        )
 
     def probe(self, message: wire.Probe) -> None:
         """Find the runtimes that work, from the cache when nothing has changed."""

@@ -15,6 +15,8 @@ from edgeprof.errors import EdgeprofError, did_you_mean
 COMMANDS = {
     "profile": "Measure a model on this machine, on a board or on a simulated one.",
     "report": "Draw a result again; needs no board.",
+    "doctor": "Show what is missing or noisy on a target, and what mends it.",
+    "targets": "List what can be reached from here; trust the key of an SSH host.",
     "boards": "List the known boards, show what is known of one, check a board file.",
 }
 """Name and help of each command; the module of the same name holds it as `command`."""

@@ -39,6 +39,7 @@ PROBE_TIMEOUT_S = 120.0
 BLOB_TIMEOUT_S = 120.0
 HEARTBEAT_S = 10.0
 HEARTBEAT = 0xFFFFFFFF
+NOT_IDENTITY = frozenset({"blob_folder", "blob_suffix", "state"})
 
 
 class FramedSession:
@@ -98,7 +99,7 @@ class FramedSession:
         self._writer.max_frame = hello.max_frame
         if "state" in self._capabilities():
             self._identity = json.loads(self._await(wire.State, HELLO_TIMEOUT_S, "its identity").state)
-        known = {name: value for name, value in self._identity.items() if not name.startswith("blob_")}
+        known = {name: value for name, value in self._identity.items() if name not in NOT_IDENTITY}
         return AgentIdentified(
             agent=hello.agent,
             protocol=f"{hello.major}.{hello.minor}",
@@ -123,6 +124,14 @@ class FramedSession:
         answer = self._await(wire.Runtimes, PROBE_TIMEOUT_S, "its runtimes")
         runtimes = tuple(RuntimeFound(**entry) for entry in json.loads(answer.found))
         return RuntimesFound(format=format_name, runtimes=runtimes)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the agent said of itself with its hello."""
+        return dict(self._identity)
+
+    def board_state(self) -> dict[str, Any]:
+        """Return what the agent said of the board's state with its hello; empty where it says none."""
+        return dict(self._identity.get("state", {}))
 
     def _capabilities(self) -> tuple[str, ...]:
         return wire.capability_names(self._known_hello().capabilities)

@@ -106,7 +106,7 @@ def refused_key(
         return HostKeyRejected(
             f"THE HOST KEY OF {place.host.upper()} HAS CHANGED{seen}: someone may be listening in, or the board was"
             f" installed anew. {known.file} holds another one",
-            hint=f"if you know why, ssh-keygen -R {_known_name(known)} -f {known.file} forgets the old key",
+            hint=_forget(known),
         )
     if not offered and not isinstance(error, asyncssh.HostKeyNotVerifiable):
         return HostKeyRejected(f"{place.host} and edgeprof have no way in common to agree on keys: {error}")
@@ -147,11 +147,45 @@ def _asked(place: Ssh) -> dict[str, Any]:
     return asked
 
 
-def is_known(known: KnownHosts, key: asyncssh.SSHKey) -> bool:
-    """Tell whether this very key is known for the host."""
+class OfferedKey(NamedTuple):
+    """The key that a host shows, and what is known of it."""
+
+    host: str
+    algorithm: str
+    fingerprint: str
+    known: bool
+    changed: bool
+    file: Path
+    forget: str
+    entry: KnownHosts
+    key: asyncssh.SSHKey
+
+    def trust(self) -> None:
+        """Add the key to known_hosts."""
+        add_key(self.entry, self.key)
+
+
+def offer(place: Ssh) -> OfferedKey:
+    """Ask a host for its key and compare it with what is known."""
+    key = fetch_key(place)
+    known = known_hosts(place)
     port = known.port if known.port != SSH_PORT else None
     trusted, *_ = asyncssh.match_known_hosts(known.content, known.name, "", port)
-    return key in trusted
+    return OfferedKey(
+        host=place.host,
+        algorithm=key.get_algorithm(),
+        fingerprint=key.get_fingerprint(),
+        known=key in trusted,
+        changed=bool(trusted) and key not in trusted,
+        file=known.file,
+        forget=_forget(known),
+        entry=known,
+        key=key,
+    )
+
+
+def _forget(known: KnownHosts) -> str:
+    return f"if you know why, ssh-keygen -R {_known_name(known)} -f {known.file} forgets the old key"
 
 
 def add_key(known: KnownHosts, key: asyncssh.SSHKey) -> None:

@@ -52,10 +52,10 @@ def liveness(graph: Graph) -> Liveness:
     peaks: dict[int, int] = {}
     curve = _curve(graph, graph, peaks, unknown)
     persistent = sum(tensor_bytes(t) or 0 for body in bodies(graph) for t in body.tensors if t.variable)
-    peak = max(range(len(curve)), key=curve.__getitem__) if curve else None
+    peak = max(range(len(curve)), key=curve.__getitem__) if graph.operators else None
     reason = f"the size of {len(unknown)} tensors is not known, {unknown[0]!r} first" if unknown else ""
     return Liveness(
-        live_bytes=tuple(curve),
+        live_bytes=tuple(curve[: len(graph.operators)]),
         lower_bound_bytes=None if unknown else max(curve, default=0),
         peak_operator=peak,
         persistent_bytes=persistent,
@@ -65,10 +65,10 @@ def liveness(graph: Graph) -> Liveness:
 
 
 def _curve(graph: Graph, body: Body, peaks: dict[int, int], unknown: list[str]) -> list[int]:
-    """Return the live bytes at each operator of one graph."""
+    """Return the live bytes at each operator of one graph; those of its inputs where it has none."""
     constant = find_constants(body, graph.format).source
     first, last = _lifetimes(body)
-    changes = [0] * (len(body.operators) + 1)
+    changes = [0] * (max(len(body.operators), 1) + 1)
     for index, start in first.items():
         tensor = body.tensors[index]
         if index in constant or tensor.variable:
@@ -81,6 +81,9 @@ def _curve(graph: Graph, body: Body, peaks: dict[int, int], unknown: list[str]) 
             continue
         changes[start] += size
         changes[last[index] + 1] -= size
+    if not body.operators:
+        # A body that hands its inputs on, as a branch of an IF may.
+        return changes[:1]
     curve, live = [], 0
     for place, node in enumerate(body.operators):
         live += changes[place]

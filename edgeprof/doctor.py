@@ -1,0 +1,170 @@
+"""What is missing or noisy on a target, what mends it, and what ignoring it costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgeprof.errors import LinkError
+from edgeprof.links import open_session
+from edgeprof.records.checks import Check, Diagnosis
+from edgeprof.targets import Local, Sim, Ssh
+from edgeprof.units import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgeprof.links.framed import FramedSession
+    from edgeprof.records.board import Board
+    from edgeprof.records.events import AgentIdentified, RuntimesFound
+    from edgeprof.targets import Target
+
+FORMATS = ("tflite", "onnx")
+PACKAGES = {"tflite": "ai-edge-litert", "onnx": "onnxruntime"}
+BUSY_LOAD = 0.5
+LEAST_MEMORY_BYTES = 256 << 20
+HOT_CELSIUS = 70.0
+NOISE_COST = "latencies move by 10 % and more between runs"
+
+
+def diagnose(target: Target, board: Board | None) -> Diagnosis:
+    """Reach the target and look; a target that cannot be reached is a finding too."""
+    try:
+        with open_session(target, board) as session:
+            identified = session.identify()
+            found = [session.probe(name, fresh=True) for name in FORMATS]
+            state = session.board_state()
+            python = _python_of(session)
+    except LinkError as error:
+        cost = "nothing can be measured there"
+        lost = Check(name="reach", verdict="MISSING", seen=error.message, remedy=error.hint, cost=cost)
+        return Diagnosis(target=target.name, board=board.name if board else "", checks=(lost,))
+    known = board.name if board else ""
+    name = known or identified.board or str(identified.identity.get("cpu", ""))
+    checks = (*_reach(target, identified), *_runtimes(found, python), *_state(state))
+    return Diagnosis(target=target.name, board=name, checks=checks)
+
+
+def _python_of(session: FramedSession) -> str:
+    return str(session.identity().get("python", "python3"))
+
+
+def _reach(target: Target, identified: AgentIdentified) -> Iterator[Check]:
+    match target.place:
+        case Ssh(host=host):
+            way = f"over SSH to {host}, host key known"
+        case Local():
+            way = "on this machine"
+        case Sim():
+            way = "simulated in this process"
+    yield Check(name="reach", verdict="OK", seen=f"{way}: {identified.agent}, protocol {identified.protocol}")
+    if identified.basis != "measured":
+        yield Check(
+            name="basis",
+            verdict="WARN",
+            seen=f"every figure from here is {identified.basis}",
+            remedy="measure on the board itself",
+            cost="limits on hardware stay INCONCLUSIVE",
+        )
+
+
+def _runtimes(found: list[RuntimesFound], python: str) -> Iterator[Check]:
+    working = {answer.format for answer in found for runtime in answer.runtimes if runtime.works}
+    for answer in found:
+        for runtime in answer.runtimes:
+            if runtime.works:
+                numpy = f", numpy {runtime.numpy}" if runtime.numpy else ""
+                seen = f"{runtime.name} {runtime.version} runs a .{answer.format} model{numpy}"
+                yield Check(name=f"runtime {answer.format}", verdict="OK", seen=seen)
+        if answer.format not in working:
+            reasons = "; ".join(f"{runtime.name}: {runtime.reason}" for runtime in answer.runtimes)
+            yield Check(
+                name=f"runtime {answer.format}",
+                verdict="WARN" if working else "MISSING",
+                seen=reasons or "none is known",
+                remedy=f"{python} -m pip install {PACKAGES[answer.format]}",
+                cost=f"no .{answer.format} model can be measured there",
+            )
+
+
+def _state(state: dict[str, Any]) -> Iterator[Check]:
+    if not state:
+        return
+    for look in (_load, _governor, _temperature, _throttling, _memory, _swap):
+        yield from look(state)
+    for name in ("kernel", "distribution"):
+        if name in state:
+            yield Check(name=name, verdict="OK", seen=str(state[name]))
+
+
+def _load(state: dict[str, Any]) -> Iterator[Check]:
+    load, cores = state.get("load_1m"), state.get("cores")
+    if load is None or not cores:
+        return
+    seen = f"load {load:.2f} on {cores} cores"
+    if load > BUSY_LOAD * cores:
+        remedy = "stop what else runs there: top -o %CPU shows it"
+        yield Check(name="load", verdict="WARN", seen=seen, remedy=remedy, cost=NOISE_COST)
+    else:
+        yield Check(name="load", verdict="OK", seen=seen)
+
+
+def _governor(state: dict[str, Any]) -> Iterator[Check]:
+    governors = state.get("governor")
+    if not governors:
+        reason = state.get("absent", {}).get("governor", "not reported")
+        yield Check(name="governor", verdict="OK", seen=f"none to be seen ({reason})")
+        return
+    seen = ", ".join(f"{policy} {governor}" for policy, governor in sorted(governors.items()))
+    if set(governors.values()) == {"performance"}:
+        yield Check(name="governor", verdict="OK", seen=seen)
+    else:
+        remedy = "sudo cpupower frequency-set -g performance (until the next boot)"
+        yield Check(
+            name="governor", verdict="WARN", seen=seen, remedy=remedy, cost="the first runs are up to 3 times slower"
+        )
+
+
+def _temperature(state: dict[str, Any]) -> Iterator[Check]:
+    zones = state.get("temperature_celsius")
+    if not zones:
+        return
+    name, hottest = max(zones.items(), key=lambda zone: float(zone[1]))
+    seen = f"{hottest:.0f} °C at {name}"
+    if hottest >= HOT_CELSIUS:
+        remedy = "let it cool down, or fit a heat sink or a fan"
+        yield Check(name="temperature", verdict="WARN", seen=seen, remedy=remedy, cost="it throttles within minutes")
+    else:
+        yield Check(name="temperature", verdict="OK", seen=seen)
+
+
+def _throttling(state: dict[str, Any]) -> Iterator[Check]:
+    current, limit = state.get("frequency_hz", {}), state.get("frequency_limit_hz", {})
+    slow = [policy for policy, hz in limit.items() if policy in current and current[policy] < hz]
+    if slow and set(state.get("governor", {}).values()) == {"performance"}:
+        seen = f"{', '.join(slow)} below its limit although the governor asks for all"
+        remedy = "look for heat or a weak power supply"
+        yield Check(name="throttling", verdict="WARN", seen=seen, remedy=remedy, cost="figures of a throttled board")
+
+
+def _memory(state: dict[str, Any]) -> Iterator[Check]:
+    available = state.get("memory_available_bytes")
+    if available is None:
+        return
+    seen = f"{format_bytes(available)} available"
+    if available < LEAST_MEMORY_BYTES:
+        remedy = "stop what else runs there"
+        yield Check(name="memory", verdict="WARN", seen=seen, remedy=remedy, cost="a large model may be killed")
+    else:
+        yield Check(name="memory", verdict="OK", seen=seen)
+
+
+def _swap(state: dict[str, Any]) -> Iterator[Check]:
+    used = state.get("swap_used_bytes")
+    if used:
+        yield Check(
+            name="swap",
+            verdict="WARN",
+            seen=f"{format_bytes(used)} of swap in use",
+            remedy="sudo swapoff -a && sudo swapon -a, when there is memory for it",
+            cost="single inferences take milliseconds longer",
+        )

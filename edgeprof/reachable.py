@@ -1,0 +1,58 @@
+"""What can be reached from here: named targets, serial ports, the simulator."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from edgeprof.targets import configuration_file, read_configuration
+
+# Who makes the USB bridge or the debug probe of a board that is plugged in; the chip behind it says more.
+USB_VENDORS = {
+    0x0483: "STMicroelectronics (ST-LINK or a board's own USB)",
+    0x1366: "SEGGER J-Link (Nordic DKs among others)",
+    0x1915: "Nordic Semiconductor",
+    0x2E8A: "Raspberry Pi (Pico)",
+    0x303A: "Espressif (ESP32's own USB)",
+    0x10C4: "Silicon Labs CP210x bridge",
+    0x1A86: "WCH CH340 bridge",
+    0x0403: "FTDI bridge",
+    0x2341: "Arduino",
+    0x0D28: "Arm DAPLink",
+}
+
+
+class Reachable(Struct, frozen=True, kw_only=True):
+    """One line of `edgeprof targets list`."""
+
+    name: str
+    kind: str
+    description: str
+    board: str | None = None
+
+
+def list_reachable() -> tuple[Reachable, ...]:
+    """Return this machine, the named targets, the serial ports that are plugged in, and the simulator."""
+    here = Reachable(name="local", kind="local", description="this machine")
+    sim = Reachable(name="sim:BOARD", kind="sim", description="a simulated board: edgeprof boards list names them")
+    return (here, *_named(), *_serial_ports(), sim)
+
+
+def _named() -> tuple[Reachable, ...]:
+    file = configuration_file()
+    return tuple(
+        Reachable(name=name, kind="named", description=f"{entry.url} ({file})", board=entry.board)
+        for name, entry in read_configuration().targets.items()
+    )
+
+
+def _serial_ports() -> tuple[Reachable, ...]:
+    from serial.tools.list_ports import comports  # noqa: PLC0415  only here
+
+    found = []
+    for port in sorted(comports()):
+        if port.vid is None:
+            continue  # a serial port of the machine itself
+        vendor = USB_VENDORS.get(port.vid, port.manufacturer or "unknown maker")
+        what = f"{port.product or 'USB serial'}, {vendor}, USB {port.vid:04x}:{port.pid:04x}"
+        found.append(Reachable(name=f"serial://{port.device}", kind="serial", description=what))
+    return tuple(found)
