@@ -11,7 +11,6 @@ from edgeprof.summarise import LATENCY_KINDS, steady_launches
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgeprof.inputs import Inputs
     from edgeprof.records.result import Measurement, PassMeasurement
 
 BUSY_LOAD = 0.5
@@ -21,22 +20,10 @@ DRIFT_SHARE = 0.05
 P99_BOUND_SAMPLES = 299
 
 
-def warnings_of(measurement: Measurement, inputs: Inputs | None = None) -> tuple[Warned, ...]:
+def warnings_of(measurement: Measurement) -> tuple[Warned, ...]:
     """Return what a person should know about this run before using its figures."""
     rules = (_board, _samples, _noise, _passes)
-    found = [warned for rule in rules for warned in rule(measurement)]
-    if inputs is not None and inputs.guessed:
-        found.append(_guessed(inputs))
-    return tuple(found)
-
-
-def _guessed(inputs: Inputs) -> Warned:
-    shapes = ", ".join(f"{name}={'x'.join(str(s) for s in inputs.shapes[name]) or 'scalar'}" for name in inputs.guessed)
-    return Warned(
-        code="dynamic-shape",
-        text=f"the model leaves sizes open; 1 was used for each: {shapes}",
-        advice="--shape NAME=1x3x224x224 sets the size that you will use",
-    )
+    return tuple(warned for rule in rules for warned in rule(measurement))
 
 
 def _board(measurement: Measurement) -> Iterator[Warned]:

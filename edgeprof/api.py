@@ -5,52 +5,30 @@ from __future__ import annotations
 import re
 import secrets
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from edgeprof import __version__
-from edgeprof.advice import warnings_of
-from edgeprof.errors import (
-    EdgeprofError,
-    Interrupted,
-    LinkError,
-    ModelDoesNotFit,
-    ModelUnsupported,
-    OutputUnwritable,
-)
-from edgeprof.fold import fold
-from edgeprof.identify import board_used, mismatch
+from edgeprof.errors import EdgeprofError, OutputUnwritable
 from edgeprof.inputs import file_inputs, random_inputs
 from edgeprof.limits import judge, parse_limit
-from edgeprof.links import open_session
 from edgeprof.model import read_model
 from edgeprof.plan import Options, make_plan
-from edgeprof.records.result import (
-    Environment,
-    InputTensor,
-    ModelFacts,
-    Result,
-    RuntimeUsed,
-    TargetUsed,
-    Tool,
-    Warned,
-)
-from edgeprof.static_metrics import model_metrics
-from edgeprof.store import Journal, check_writable, keep_result, last_result, read_result, write_result
-from edgeprof.summarise import LATENCY_KINDS, absent, all_samples, measured_metrics, operator_times, spread
-from edgeprof.targets import Sim, board_folders, link_name, resolve_target, ssh_place
+from edgeprof.records.result import Result, Warned
+from edgeprof.results import begun_result, filled_result, guessed_shapes
+from edgeprof.running import Stop, measure, raise_fatal
+from edgeprof.store import check_writable, keep_result, last_result, read_result, recover_result, write_result
+from edgeprof.targets import Sim, board_folders, resolve_target, ssh_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgeprof.limits import Limit
     from edgeprof.links.ssh_keys import OfferedKey
-    from edgeprof.model.graph import Graph, Tensor
     from edgeprof.reachable import Reachable
     from edgeprof.records.board import Board
     from edgeprof.records.checks import Diagnosis
@@ -76,6 +54,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     output: str | Path | None = None,
     group: str | None = None,
     on_event: Callable[[Plan, Event], None] | None = None,
+    stop: Stop | None = None,
 ) -> Result:
     """Measure a model on a target and judge it.
 
@@ -92,17 +71,16 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
         if path is not None:
             check_writable(Path(path))
 
-    run = Run(graph=graph, plan=plan, target=place, board=facts, id=_new_id(), group=group)
+    begun = begun_result(_new_id(), _now(), sys.argv, graph=graph, plan=plan, target=place, board=facts)
+    begun = replace(begun, group=group, warnings=guessed_shapes(given))
     blobs = {"model": Path(model).read_bytes(), "inputs": given.blob}
-    measurement, failure = measure(run, blobs, on_event)
-    _raise_fatal(run, measurement, failure)
+    outcome = measure(begun, place, facts, blobs, on_event=on_event, stop=stop)
+    raise_fatal(begun, outcome)
 
-    result = _result_of(run, measurement, failure)
-    guessed = [w for w in warnings_of(measurement, given) if w not in result.warnings]
-    result = replace(result, warnings=(*result.warnings, *guessed))
+    result = filled_result(begun, outcome.measurement, failure=outcome.failure, board=facts, folders=board_folders())
     result = replace(result, findings=judge(result.metrics, rules, accept_basis))
     if outputs is not None:
-        _write_outputs(Path(outputs), measurement)
+        _write_outputs(Path(outputs), outcome.measurement)
     return _keep(result, Path(output) if output is not None else None)
 
 
@@ -122,23 +100,31 @@ def profile_all(
     group = _new_id() if several else None
     paths = _output_paths(targets, Path(output) if output is not None else None)
 
+    stop = Stop()
+
     def one(target: str) -> Result:
         heard = None if on_event is None else partial(on_event, target)
-        return profile(model, target, output=paths.get(target), group=group, on_event=heard, **rest)
+        return profile(model, target, output=paths.get(target), group=group, on_event=heard, stop=stop, **rest)
 
     if not several:
         try:
             return [one(targets[0])], []
         except EdgeprofError as error:
             return [], [error]
-    return _in_threads(one, targets)
+    return _in_threads(one, targets, stop)
 
 
-def _in_threads(one: Callable[[str], Result], targets: Sequence[str]) -> tuple[list[Result], list[EdgeprofError]]:
+def _in_threads(
+    one: Callable[[str], Result], targets: Sequence[str], stop: Stop
+) -> tuple[list[Result], list[EdgeprofError]]:
     results: list[Result] = []
     failures: list[EdgeprofError] = []
     with ThreadPoolExecutor(len(targets)) as pool:
         waiting = [pool.submit(one, target) for target in targets]
+        try:
+            wait(waiting)
+        except KeyboardInterrupt:
+            stop.now()
         for future in waiting:
             try:
                 results.append(future.result())
@@ -159,165 +145,7 @@ def _output_paths(targets: Sequence[str], output: Path | None) -> dict[str, Path
     return {target: output / f"{re.sub('[^A-Za-z0-9.-]+', '-', target)}.json" for target in targets}
 
 
-class Run(NamedTuple):
-    """What one run stands on."""
-
-    graph: Graph
-    plan: Plan
-    target: Target
-    board: Board | None
-    id: str
-    group: str | None = None
-
-
-def measure(
-    run: Run, blobs: dict[str, bytes], on_event: Callable[[Plan, Event], None] | None = None
-) -> tuple[Measurement, EdgeprofError | None]:
-    """Ask the board; return what it said, and why it ended early if it did. Events are on disk before this returns."""
-    events: list[Event] = []
-    failure: EdgeprofError | None = None
-    try:
-        with Journal(run.id) as journal, open_session(run.target, run.board) as session:
-            for event in session.run(run.plan, blobs):
-                events.append(event)
-                journal.append(event)
-                if on_event is not None:
-                    on_event(run.plan, event)
-    except KeyboardInterrupt:
-        failure = Interrupted("stopped by Ctrl-C")
-    except EdgeprofError as error:
-        failure = error
-    return fold(events, run.plan), failure
-
-
-def _raise_fatal(run: Run, measurement: Measurement, failure: EdgeprofError | None) -> None:
-    """Raise what left no sample behind: a lost link, a model that the runtime refuses, a crash."""
-    asked = [measured for measured in measurement.passes if measured.kind in LATENCY_KINDS]
-    if any(measured.samples.duration for measured in asked):
-        return
-    if failure is not None:
-        raise failure
-    for measured in asked:
-        text = measured.failure_text or measured.failure
-        match measured.failure:
-            case "model-rejected":
-                who = f"{measured.runtime or 'the runtime'} on {run.target.name}"
-                raise ModelUnsupported(
-                    f"{who} refuses {run.graph.name}: {_one_line(text)}",
-                    hint=f"edgeprof inspect {run.graph.name} lists its operators",
-                )
-            case "out-of-memory":
-                raise ModelDoesNotFit(f"{run.graph.name} does not fit {run.target.name}: {text}")
-            case "" | "lost":
-                continue
-            case _:
-                raise LinkError(f"the {measured.kind} pass failed on {run.target.name}: {_one_line(text)}")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:300]
-
-
-# ── the result ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _result_of(run: Run, measurement: Measurement, failure: EdgeprofError | None) -> Result:
-    measurement = _tainted(measurement, run.target)
-    partial = failure is not None or any(
-        not measured.complete and measured.failure != "unsupported" for measured in measurement.passes
-    )
-    metrics = {**model_metrics(run.graph), **measured_metrics(measurement)}
-    metrics["energy_per_inference_j"] = absent(measurement.basis, "no power was measured in this run")
-    return Result(
-        schema="edgeprof.result/1",
-        id=run.id,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        status="partial" if partial else "complete",
-        group=run.group,
-        variant=None,
-        tool=Tool(name="edgeprof", version=__version__, command=tuple(sys.argv)),
-        model=model_facts(run.graph),
-        target=TargetUsed(
-            name=run.target.name,
-            link=link_name(run.target.place),
-            agent=measurement.agent,
-            protocol=measurement.protocol,
-        ),
-        board=board_used(run.board, measurement, run.target.name, board_folders()),
-        runtime=_runtime_used(run.plan, measurement),
-        environment=_environment(measurement),
-        plan=run.plan,
-        metrics=metrics,
-        breakdowns={"noise": spread(measurement)},
-        samples=all_samples(measurement),
-        operators=operator_times(measurement),
-        sensors=(),
-        findings=(),
-        warnings=(
-            *_broken_off(failure),
-            *mismatch(run.board, measurement, board_folders()),
-            *warnings_of(measurement),
-        ),
-    )
-
-
-def _tainted(measurement: Measurement, target: Target) -> Measurement:
-    """Let a target's declared basis weaken what the agent believes to have measured."""
-    if target.basis is None or measurement.basis != "measured":
-        return measurement
-    return replace(measurement, basis=target.basis)
-
-
-def _broken_off(failure: EdgeprofError | None) -> tuple[Warned, ...]:
-    if failure is None:
-        return ()
-    return (Warned(code="broken-off", text=failure.message, advice=failure.hint),)
-
-
-def model_facts(graph: Graph) -> ModelFacts:
-    """Return what a result says of the model file."""
-    return ModelFacts(
-        name=graph.name,
-        format=graph.format,
-        bytes=graph.bytes,
-        sha256=graph.sha256 or None,
-        inputs=tuple(_tensor_facts(graph.tensors[index]) for index in graph.inputs),
-        outputs=tuple(_tensor_facts(graph.tensors[index]) for index in graph.outputs),
-    )
-
-
-def _tensor_facts(tensor: Tensor) -> InputTensor:
-    quantization = tensor.quantization
-    whole = quantization is not None and len(quantization.scales) == 1
-    return InputTensor(
-        name=tensor.name,
-        shape=tensor.shape,
-        dtype=tensor.dtype,
-        scale=quantization.scales[0] if quantization is not None and whole else None,
-        zero_point=quantization.zero_points[0] if quantization is not None and whole else None,
-    )
-
-
-def _runtime_used(plan: Plan, measurement: Measurement) -> RuntimeUsed | None:
-    started = [measured for measured in measurement.passes if measured.runtime]
-    if not started:
-        return None
-    name = started[0].runtime
-    found = next((runtime for runtime in measurement.runtimes if runtime.name == name), None)
-    return RuntimeUsed(
-        name=name,
-        version=found.version if found else "",
-        numpy=found.numpy if found else "",
-        threads=plan.passes[0].threads,
-        detail=started[0].detail,
-        found=measurement.runtimes,
-    )
-
-
-def _environment(measurement: Measurement) -> Environment:
-    before = next((m.state_before for m in measurement.passes if m.state_before), {})
-    after = next((m.state_after for m in reversed(measurement.passes) if m.state_after), {})
-    return Environment(before=before, after=after)
+# ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _keep(result: Result, output: Path | None) -> Result:
@@ -368,6 +196,10 @@ def _board_of(target: Target, named: str | None) -> Board | None:
     return load_board(name, board_folders()) if name else None
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def _new_id() -> str:
     """Return an id that sorts by time."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}"
@@ -396,8 +228,9 @@ def offered_key(host: str) -> OfferedKey:
 
 
 def load_result(path: str | Path) -> Result:
-    """Read a result file, or the newest kept one for `last`."""
-    return read_result(last_result() if str(path) == "last" else Path(path))
+    """Read a result file, the newest kept one for `last`, or what the journal of a killed run holds."""
+    found = last_result() if str(path) == "last" else Path(path)
+    return recover_result(found) if found.suffix == ".jsonl" else read_result(found)
 
 
 def exit_code(results: Sequence[Result], failures: Sequence[EdgeprofError] = (), *, strict: bool = False) -> int:

@@ -132,11 +132,22 @@ def keep_result(result: Result) -> Path:
 
 
 def last_result() -> Path:
-    """Return the newest kept result."""
-    kept = sorted((state_folder() / "runs").glob("*/result.json"))
-    if not kept:
-        raise FileUnreadable("there is no last result yet", hint="edgeprof profile MODEL makes one")
-    return kept[-1]
+    """Return the newest kept result, or the journal of a run that was killed before it had one."""
+    for folder in sorted((state_folder() / "runs").glob("*"), reverse=True):
+        for name in ("result.json", "journal.jsonl"):
+            if (folder / name).is_file() and (folder / name).stat().st_size:
+                return folder / name
+    raise FileUnreadable("there is no last result yet", hint="edgeprof profile MODEL makes one")
+
+
+def recover_result(journal: Path) -> Result:
+    """Return what the journal of a run holds that was killed before it could write its result."""
+    from edgeprof.fold import fold  # noqa: PLC0415  only for a killed run
+    from edgeprof.results import filled_result  # noqa: PLC0415  the same
+
+    begun = read_result(journal.with_name("begun.json"))
+    killed = Interrupted("the run was killed; this is what its journal holds")
+    return filled_result(begun, fold(read_journal(journal), begun.plan), failure=killed)
 
 
 def _forget_old() -> None:
@@ -148,14 +159,19 @@ def _forget_old() -> None:
 
 
 class Journal:
-    """Every event of a run on disk, one JSON line each, before any number is computed from it."""
+    """Every event of a run on disk, one JSON line each, before any number is computed from it.
 
-    def __init__(self, run_id: str) -> None:
-        self.path = state_folder() / "runs" / run_id / "journal.jsonl"
+    Beside it lies the result as it was begun, so that the journal of a killed run can be drawn.
+    """
+
+    def __init__(self, begun: Result) -> None:
+        self.path = state_folder() / "runs" / begun.id / "journal.jsonl"
+        self._begun = begun
 
     def __enter__(self) -> Self:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path.with_name("begun.json"), msgspec.json.encode(self._begun))
             self._file = self.path.open("wb")
         except OSError as error:
             raise OutputUnwritable(

@@ -9,7 +9,15 @@ import zlib
 from typing import TYPE_CHECKING, Any, Self
 
 from edgeprof import wire
-from edgeprof.errors import AgentMismatch, BoardUnreachable, FrameError, LinkError, LinkLost, RuntimeUnusable
+from edgeprof.errors import (
+    AgentMismatch,
+    BoardUnreachable,
+    FrameError,
+    Interrupted,
+    LinkError,
+    LinkLost,
+    RuntimeUnusable,
+)
 from edgeprof.records.events import (
     AgentIdentified,
     ClockBracketed,
@@ -56,6 +64,7 @@ class FramedSession:
         self._identity: dict[str, Any] = {}
         self._deadline = float("inf")
         self._beaten = time.monotonic()
+        self._interrupted = False
 
     def __enter__(self) -> Self:
         return self
@@ -237,6 +246,8 @@ class FramedSession:
             except TimeoutError:
                 continue
             except EOFError as error:
+                if self._interrupted:
+                    raise Interrupted("stopped by Ctrl-C") from error
                 raise self._lost("it closed the connection") from error
             except OSError as error:
                 raise self._lost(str(error)) from error
@@ -251,6 +262,11 @@ class FramedSession:
         if time.monotonic() - self._beaten > HEARTBEAT_S:
             self._beaten = time.monotonic()
             self._say(wire.Ping(HEARTBEAT))
+
+    def interrupt(self) -> None:
+        """End the conversation from another thread: its `run` raises Interrupted, and what came before is kept."""
+        self._interrupted = True
+        self._channel.cancel()
 
     def cancel_pass(self, index: int) -> None:
         """Ask the agent to stop; it may be gone already."""

@@ -250,7 +250,9 @@ class _Builder:
             ends.append(results)
         taken = self._taken(scope, node, inputs)
         ends = ends if taken is None else ends[taken : taken + 1]
-        return called, tuple(captures), _joined(node, ends)
+        # Scan had a batch dimension of its own before operator set 9.
+        known = _joined(node, ends) if node.type != "Scan" or self.model.opset > 8 else []  # noqa: PLR2004 (as said)
+        return called, tuple(captures), known
 
     def _taken(self, scope: _Scope, node: RawNode, inputs: tuple[int, ...]) -> int | None:
         """Return which branch of an If is taken, 0 or 1, where the condition is known from the file."""

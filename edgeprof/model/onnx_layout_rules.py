@@ -184,8 +184,8 @@ def _resize(node: Node) -> list[Value] | None:
     shape, dtype = node.shape(0), node.input(0).dtype
     if shape is None:
         return None
-    sizes = node.content(3)
     axes = node.integers("axes") or tuple(range(len(shape)))
+    sizes = _proportional(node, [shape[axis] if -len(shape) <= axis < len(shape) else None for axis in axes])
     scales = node.input(2).content or (node.input(1).content if len(node.inputs) == 2 else None)  # noqa: PLR2004
     attribute = node.attributes.get("scales")
     if scales is None and isinstance(attribute, tuple):
@@ -200,6 +200,18 @@ def _resize(node: Node) -> list[Value] | None:
         else:
             result[place] = _scaled(shape[place], scales[index] if scales and len(scales) == len(axes) else None)
     return [Value(tuple(result), dtype)]
+
+
+def _proportional(node: Node, old: list[int | None]) -> tuple[int | None, ...] | None:
+    """Return the wanted sizes, shrunk or grown to one common factor where the node asks for that."""
+    sizes, policy = node.content(3), node.text("keep_aspect_ratio_policy", "stretch")
+    if sizes is None or policy == "stretch" or len(sizes) != len(old):
+        return sizes
+    factors = [new / size for new, size in zip(sizes, old, strict=True) if new is not None and size]
+    if len(factors) != len(old):
+        return (None,) * len(sizes)
+    factor = min(factors) if policy == "not_larger" else max(factors)
+    return tuple(math.floor(factor * (size or 0) + 0.5) for size in old)
 
 
 def _scaled(size: int | None, scale: float | None) -> int | None:

@@ -26,7 +26,7 @@ def broadcast(shapes: Iterable[Shape | None]) -> Shape | None:
     return None if any(size == -1 for size in sizes) else tuple(sizes)
 
 
-def window(  # noqa: PLR0913 (a window has this many numbers, and all callers name them in this order)
+def window(
     size: int | None, kernel: int | None, stride: int, dilation: int, pads: int, *, ceil: bool = False
 ) -> int | None:
     """Return how many windows fit one axis: `pads` is the sum of both ends; None where it is not known or none fits."""

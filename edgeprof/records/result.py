@@ -184,12 +184,13 @@ class Tool(Struct, frozen=True, kw_only=True):
 
 
 class TargetUsed(Struct, frozen=True, kw_only=True):
-    """Where the model ran: the target as it was given, and the link that reached it."""
+    """Where the model ran: the target as given, the link that reached it, and the basis that the user declared."""
 
     name: str
     link: str
     agent: str = ""
     protocol: str = ""
+    basis: Literal["emulated", "simulated"] | None = None
 
 
 class BoardUsed(Struct, frozen=True, kw_only=True):
