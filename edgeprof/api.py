@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from edgeprof.errors import EdgeprofError, OutputUnwritable
+from edgeprof.errors import EdgeprofError, OutputUnwritable, UnknownName, UsageError
 from edgeprof.inputs import file_inputs, random_inputs
 from edgeprof.limits import judge, parse_limit
 from edgeprof.model import read_model
@@ -23,6 +23,7 @@ from edgeprof.results import begun_result, filled_result, guessed_shapes
 from edgeprof.running import Stop, measure, raise_fatal
 from edgeprof.store import check_writable, keep_result, last_result, read_result, recover_result, write_result
 from edgeprof.targets import Sim, board_folders, resolve_target, ssh_place
+from edgeprof.units import parse_frequency
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from edgeprof.records.board import Board
     from edgeprof.records.checks import Diagnosis
     from edgeprof.records.events import Event
+    from edgeprof.records.inspection import Fit, Inspection
     from edgeprof.records.result import Basis, Measurement, Plan
     from edgeprof.targets import Target
 
@@ -203,6 +205,43 @@ def _now() -> str:
 def _new_id() -> str:
     """Return an id that sorts by time."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}"
+
+
+def inspect(
+    model: str | Path, *, shapes: dict[str, tuple[int, ...]] | None = None, board: str | None = None
+) -> Inspection:
+    """Return what a model needs, from its file alone; with `board` also the roofline bound there."""
+    from edgeprof.boards import load_board  # noqa: PLC0415  only where a board is named
+    from edgeprof.inspecting import inspect_graph  # noqa: PLC0415  only here
+
+    known = load_board(board, board_folders()) if board else None
+    return inspect_graph(read_model(Path(model), shapes), Path(model), known)
+
+
+def fit(
+    model: str | Path,
+    *,
+    boards: Sequence[str] = (),
+    core: str | None = None,
+    clock: str | None = None,
+    engine: str = "tflm",
+    shapes: dict[str, tuple[int, ...]] | None = None,
+) -> Fit:
+    """Return a verdict for each named board, for a board made up of `core` and `clock`, or for every known one."""
+    from edgeprof.boards import list_boards, load_board  # noqa: PLC0415  only here
+    from edgeprof.fitting import ENGINES, fit_boards, made_up_board  # noqa: PLC0415  only here
+
+    if engine not in ENGINES:
+        raise UnknownName(f"unknown engine {engine!r}", hint=f"known: {', '.join(ENGINES)}")
+    if clock and not core:
+        raise UsageError("--clock without --core", hint="--core cortex-m4 --clock 150MHz")
+    folders = board_folders()
+    chosen = [load_board(name, folders) for name in boards]
+    if core:
+        chosen.append(made_up_board(core, parse_frequency(clock) if clock else None))
+    if not chosen:
+        chosen = [load_board(name, folders) for name in list_boards(folders)]
+    return fit_boards(read_model(Path(model), shapes), chosen, ENGINES[engine])
 
 
 def doctor(target: str = "local") -> Diagnosis:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from msgspec import Struct
 
@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 Comparison = Literal["<", "<=", ">", ">="]
-COMPARISONS: dict[str, Comparison] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
+Gate = Literal["target", "hard"]
+COMPARISONS: dict[str, Comparison] = {name: name for name in get_args(Comparison)}
 _TERM = re.compile(r"\s*([a-z0-9_]+)\s*(<=|>=|<|>)\s*(.+?)\s*")
 HARDWARE: tuple[Basis, ...] = ("measured", "computed")
+_MISSED = {"target": "misses the target", "hard": "breaks the hard limit", "info": "for information only"}
 
 
 class Limit(Struct, frozen=True, kw_only=True):
-    """A rule: `metric` compared with `threshold` in the metric's own unit; `bases` are those that it accepts."""
+    """A rule: `metric` compared with `threshold` in the metric's own unit; `bases` are those that it accepts.
+
+    `stated` is the threshold as its author wrote it, with the unit; `quote` is what the source says.
+    """
 
     name: str
     metric: str
@@ -31,6 +36,10 @@ class Limit(Struct, frozen=True, kw_only=True):
     tier: Tier = "hard"
     bases: tuple[Basis, ...] = HARDWARE
     source: str = ""
+    stated: str = ""
+    statistic: str = ""
+    quote: str = ""
+    note: str = ""
 
 
 def parse_limit(text: str) -> Limit:
@@ -40,11 +49,14 @@ def parse_limit(text: str) -> Limit:
         raise UsageError(f"{text!r} is not a limit", hint="a limit is METRIC<VALUE, such as 'latency_p99_s<0.05'")
     metric, comparison, value = matched[1], COMPARISONS[matched[2]], matched[3]
     metric_kind(metric)
-    threshold = _threshold(text, metric, value)
-    return Limit(name=text, metric=metric, comparison=comparison, threshold=threshold, source="the command line")
+    threshold = parse_threshold(text, metric, value)
+    return Limit(
+        name=text, metric=metric, comparison=comparison, threshold=threshold, stated=value, source="the command line"
+    )
 
 
-def _threshold(text: str, metric: str, value: str) -> float:
+def parse_threshold(limit: str, metric: str, value: str) -> float:
+    """Return a threshold in the metric's unit; durations and sizes may carry another one. `limit` is named in errors."""
     match unit_of(metric):
         case "s":
             return parse_duration(value)
@@ -54,46 +66,89 @@ def _threshold(text: str, metric: str, value: str) -> float:
             try:
                 return float(value)
             except ValueError:
-                raise UsageError(f"{text!r}: {value!r} is not a number") from None
+                raise UsageError(f"{limit!r}: {value!r} is not a number") from None
+
+
+# ── judging ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Rules(NamedTuple):
+    """What holds for all limits of one call."""
+
+    accepted: frozenset[Basis]
+    gate: Gate
+    never: Mapping[str, str]
+
+
+class _Comparison(NamedTuple):
+    """How a figure stands to a limit. `holds` is None where that cannot be told."""
+
+    holds: bool | None
+    reason: str
 
 
 def judge(
-    metrics: Mapping[str, Metric], limits: Iterable[Limit], accepted: Iterable[Basis] = ()
+    metrics: Mapping[str, Metric],
+    limits: Iterable[Limit],
+    accepted: Iterable[Basis] = (),
+    *,
+    gate: Gate = "target",
+    never: Mapping[str, str] | None = None,
 ) -> tuple[Finding, ...]:
-    """Return one finding a limit; `accepted` are bases that were opened with --accept-basis."""
-    return tuple(_judge_one(metrics, limit, frozenset(accepted)) for limit in limits)
+    """Return one finding a limit.
+
+    `accepted` are bases that were opened with --accept-basis. With the gate `hard` a missed target is a WARN. `never`
+    maps metrics that what is judged can never have to the reason: limits on them are skipped. A limit of the tier
+    `info` passes or is skipped, so that it never gates: not even under --strict, where WARN and INCONCLUSIVE do.
+    """
+    rules = _Rules(frozenset(accepted), gate, never or {})
+    return tuple(_judge_one(metrics, limit, rules) for limit in limits)
 
 
-def _judge_one(metrics: Mapping[str, Metric], limit: Limit, accepted: frozenset[Basis]) -> Finding:
+def _judge_one(metrics: Mapping[str, Metric], limit: Limit, rules: _Rules) -> Finding:
     metric = metrics.get(limit.metric)
+    if metric is None and limit.metric in rules.never:
+        return _finding(limit, None, "SKIP", f"not applicable: {rules.never[limit.metric]}")
+    compared = _compare(limit, metric, rules.accepted)
+    match compared.holds:
+        case True:
+            return _finding(limit, metric, "PASS", compared.reason)
+        case _ if limit.tier == "info":
+            return _finding(limit, metric, "SKIP", f"{_MISSED['info']}: {compared.reason}")
+        case None:
+            return _finding(limit, metric, "INCONCLUSIVE", compared.reason)
+        case False:
+            eased = limit.tier == "target" and rules.gate == "hard"
+            reason = f"{_MISSED[limit.tier]}: {compared.reason}"
+            return _finding(limit, metric, "WARN" if eased else "FAIL", reason)
+
+
+def _compare(limit: Limit, metric: Metric | None, accepted: frozenset[Basis]) -> _Comparison:
     if metric is None:
-        return _finding(limit, None, "INCONCLUSIVE", "this run does not measure it")
+        return _Comparison(None, "this run does not measure it")
     if metric.value is None:
-        return _finding(limit, metric, "INCONCLUSIVE", f"not measured: {metric.reason}")
-    if metric.basis not in limit.bases and metric.basis not in accepted:
-        return _finding(
-            limit, metric, "INCONCLUSIVE", f"the figure is {metric.basis}; --accept-basis {metric.basis} lets it count"
-        )
-    verdict, reason = _compare(limit, metric, metric.value)
-    if metric.basis not in limit.bases:
-        reason = f"{reason} (on the basis {metric.basis}, which --accept-basis opened)"
-    return _finding(limit, metric, verdict, reason)
+        return _Comparison(None, f"not measured: {metric.reason}")
+    if metric.basis in limit.bases:
+        return _compare_value(limit, metric, metric.value)
+    if metric.basis not in accepted:
+        return _Comparison(None, f"the figure is {metric.basis}; --accept-basis {metric.basis} lets it count")
+    holds, reason = _compare_value(limit, metric, metric.value)
+    return _Comparison(holds, f"{reason} (on the basis {metric.basis}, which --accept-basis opened)")
 
 
-def _compare(limit: Limit, metric: Metric, value: float) -> tuple[Verdict, str]:
-    seen = format_value(limit.metric, value)
-    wanted = f"{limit.comparison} {format_value(limit.metric, limit.threshold)}"
+def _compare_value(limit: Limit, metric: Metric, value: float) -> _Comparison:
+    """A percentile passes only by its upper bound, and fails already by its value."""
+    seen, wanted = _figure(limit.metric, value), _wanted(limit)
     if not _holds(value, limit):
-        verdict: Verdict = "WARN" if limit.tier == "info" else "FAIL"
-        return verdict, f"{seen}, the limit is {wanted}"
+        return _Comparison(holds=False, reason=f"{seen}, the limit is {wanted}")
     if limit.metric not in PERCENTILES or limit.comparison in {">", ">="}:
-        return "PASS", f"{seen}, the limit is {wanted}"
+        return _Comparison(holds=True, reason=f"{seen}, the limit is {wanted}")
     if metric.high is None:
-        return "INCONCLUSIVE", f"{seen}, but too few samples for a 95 % upper bound; the limit is {wanted}"
+        return _Comparison(None, f"{seen}, but too few samples for a 95 % upper bound; the limit is {wanted}")
     bound = format_value(limit.metric, metric.high)
     if not _holds(metric.high, limit):
-        return "INCONCLUSIVE", f"{seen}, but its 95 % upper bound is {bound}; the limit is {wanted}"
-    return "PASS", f"{seen}, 95 % upper bound {bound}, the limit is {wanted}"
+        return _Comparison(None, f"{seen}, but its 95 % upper bound is {bound}; the limit is {wanted}")
+    return _Comparison(holds=True, reason=f"{seen}, 95 % upper bound {bound}, the limit is {wanted}")
 
 
 def _holds(value: float, limit: Limit) -> bool:
@@ -106,6 +161,18 @@ def _holds(value: float, limit: Limit) -> bool:
             return value > limit.threshold
         case ">=":
             return value >= limit.threshold
+
+
+def _figure(metric: str, value: float) -> str:
+    """Return a figure as people read it; sizes also to the byte, which reads as MB and compares with MiB."""
+    text = format_value(metric, value)
+    return text if unit_of(metric) != "bytes" or text.endswith(" B") else f"{value:,.0f} B ({text})"
+
+
+def _wanted(limit: Limit) -> str:
+    text = format_value(limit.metric, limit.threshold)
+    same = not limit.stated or limit.stated.replace(" ", "") == text.replace(" ", "") or unit_of(limit.metric) == "s"
+    return f"{limit.comparison} {text}" if same else f"{limit.comparison} {limit.stated} ({text})"
 
 
 def _finding(limit: Limit, metric: Metric | None, verdict: Verdict, reason: str) -> Finding:

@@ -20,6 +20,7 @@ _DURATIONS = {
 _SIZES = {
     "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
 }  # fmt: skip
+_FREQUENCIES = {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}
 _NUMBER = re.compile(r"\s*([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-zµ]*)\s*")
 YEAR_S = 365.25 * 86400
 
@@ -32,6 +33,11 @@ def parse_duration(text: str) -> float:
 def parse_size(text: str) -> int:
     """Return bytes for `512 KiB`, `10MB` or a bare number of bytes; MB is 10^6 and MiB 2^20."""
     return round(_parse(text, _SIZES, "B", "a size such as 512KiB or 10MB"))
+
+
+def parse_frequency(text: str) -> float:
+    """Return hertz for `150MHz`, `1.5GHz` or a bare number of hertz."""
+    return _parse(text, _FREQUENCIES, "Hz", "a frequency such as 150MHz or 1.5GHz")
 
 
 def _parse(text: str, units: dict[str, float] | dict[str, int], bare: str, wanted: str) -> float:

@@ -14,6 +14,8 @@ from edgeprof.errors import EdgeprofError, did_you_mean
 
 COMMANDS = {
     "profile": "Measure a model on this machine, on a board or on a simulated one.",
+    "inspect": "Show what a model needs: operators, MACs, parameters, memory. No board needed.",
+    "fit": "Tell on which boards a model fits, and what to shrink where it does not.",
     "report": "Draw a result again; needs no board.",
     "doctor": "Show what is missing or noisy on a target, and what mends it.",
     "targets": "List what can be reached from here; trust the key of an SSH host.",

@@ -1,7 +1,7 @@
 """What a model costs to compute: parameters, multiply-accumulates and bytes, per operator and in total.
 
 Conventions: one MAC is one multiplication with its addition, 2 FLOPs (F13). Operators that add, compare, pool,
-normalise or look up have 0 MACs. Biases are not MACs. The formulas are those of facts/formulas.md by their ids.
+normalise or look up have 0 MACs. Biases are not MACs.
 """
 
 from __future__ import annotations

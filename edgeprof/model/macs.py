@@ -1,4 +1,4 @@
-"""Multiply-accumulates of one operator: one formula for each family, by the ids of facts/formulas.md.
+"""Multiply-accumulates of one operator: one formula for each family, the textbook ones.
 
 All are dense counts: the zeros of sparse weights are counted. A transposed convolution is counted by its
 input, every element of which meets the whole kernel, cropped edges included.

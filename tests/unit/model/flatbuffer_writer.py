@@ -74,7 +74,7 @@ def _vector(out: bytearray, kind: str, numbers: list[int] | list[float], alignme
     return start
 
 
-def tensor(  # noqa: PLR0913 (a tensor has this many fields)
+def tensor(
     name: str,
     shape: list[int],
     dtype: int = 9,
@@ -117,10 +117,13 @@ def code(builtin: int, custom: str = "") -> Table:
     return table
 
 
-def model(codes: list[Table], subgraphs: list[Table], buffers: list[bytes]) -> bytes:
-    """Return a .tflite file; buffer 0 is empty and the given ones follow."""
+def model(
+    codes: list[Table], subgraphs: list[Table], buffers: list[bytes], metadata: dict[str, int] | None = None
+) -> bytes:
+    """Return a .tflite file; buffer 0 is empty and the given ones follow. Metadata are numbers of buffers."""
     tables = [Table(), *(Table({0: data}) if data else Table() for data in buffers)]
-    return written(Table({0: ("I", 3), 1: codes, 2: subgraphs, 3: "test", 4: tables}))
+    named = [Table({0: name, 1: ("I", buffer)}) for name, buffer in (metadata or {}).items()]
+    return written(Table({0: ("I", 3), 1: codes, 2: subgraphs, 3: "test", 4: tables, 6: named}))
 
 
 def small_convolution() -> bytes:

@@ -1,0 +1,42 @@
+"""`edgeprof inspect`: what a model needs, from its file alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeprof.cli.options import Shape, format_option
+
+
+@click.command(name="inspect")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--shape", "shapes", type=Shape(), multiple=True, help="Size of a dynamic input, NAME=1x3x224x224.")
+@click.option("--board", help="Also the roofline bound on this board.")
+@click.option(
+    "--sort", type=click.Choice(("order", "macs", "parameters", "weights", "live", "output")), default="order",
+    show_default=True, help="Order of the operators.",
+)  # fmt: skip
+@click.option("--top", type=click.IntRange(min=1), help="Show so many operators.")
+@format_option("table", "json", "markdown", "csv")
+def command(
+    model: Path,
+    *,
+    shapes: tuple[tuple[str, tuple[int, ...]], ...],
+    board: str | None,
+    sort: str,
+    top: int | None,
+    format_name: str,
+) -> int:
+    """Show what MODEL needs: operators with MACs, parameters and bytes, memory over operators, the tensor arena.
+
+    \b
+    edgeprof inspect model.tflite
+    edgeprof inspect model.onnx --shape input=1x3x224x224 --sort macs --top 10 --board raspberry-pi-5
+    """  # noqa: D301  click's \b keeps the lines apart
+    from edgeprof.api import inspect  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.report.inspection import render_inspection  # noqa: PLC0415  the same
+
+    found = inspect(model, shapes=dict(shapes), board=board)
+    click.echo(render_inspection(found, format_name, sort=sort, top=top))
+    return 0
