@@ -75,8 +75,8 @@ def find_constants(body: Body, file_format: Literal["tflite", "onnx"]) -> Consta
 def parameters(body: Body, node: Operator, constants: Constants) -> dict[int, int]:
     """Return the parameters that an operator reads: their number by the index of the stored tensor.
 
-    Parameters are elements of constant tensors, biases and the statistics of batch normalisation included
-    (F01); not shapes, axes, paddings, indices, quantisation scales or zero points.
+     Parameters are elements of constant tensors, biases and the statistics of batch normalisation included
+    ; not shapes, axes, paddings, indices, quantisation scales or zero points.
     """
     found: dict[int, int] = {}
     settings, bias = _settings.get(node.type, frozenset()), _bias.get(node.type)

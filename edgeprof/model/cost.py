@@ -1,6 +1,6 @@
 """What a model costs to compute: parameters, multiply-accumulates and bytes, per operator and in total.
 
-Conventions: one MAC is one multiplication with its addition, 2 FLOPs (F13). Operators that add, compare, pool,
+Conventions: one MAC is one multiplication with its addition, 2 FLOPs. Operators that add, compare, pool,
 normalise or look up have 0 MACs. Biases are not MACs.
 """
 
@@ -26,7 +26,7 @@ class OperatorCost(Struct, frozen=True, kw_only=True):
 
     `macs_count` is None with a reason where it cannot be told; for control flow it is that of the bodies.
     `weights_bytes` are the stored bytes of the constants that it reads; `input_bytes` and `output_bytes` those
-    of activations (F26), None where a dimension is not known. `folded` operators are evaluated once, before
+    of activations, None where a dimension is not known. `folded` operators are evaluated once, before
     the first inference, and cost nothing in it.
     """
 
@@ -47,7 +47,7 @@ class ModelCost(Struct, frozen=True, kw_only=True):
     `macs_count` and `activations_total_bytes` are None where something in the graph is not known;
     `macs_known_count` is the sum of what is, and `unknown` names the operators that lack it, with reasons.
     Parameters and weights that several operators share are counted once. `activations_total_bytes` is
-    traffic, the sum of all outputs (F03), and not the memory needed.
+    traffic, the sum of all outputs, and not the memory needed.
     """
 
     parameters_count: int

@@ -119,7 +119,7 @@ def elements_count(shape: Shape | None) -> int | None:
 
 
 def tensor_bytes(tensor: Tensor) -> int | None:
-    """Return the bytes of a dense tensor of this shape and type (F26), or None where either is not known.
+    """Return the bytes of a dense tensor of this shape and type, or None where either is not known.
 
     Types below 8 bits are packed, as in the file; a runtime may unpack them.
     """

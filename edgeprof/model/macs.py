@@ -1,4 +1,4 @@
-"""Multiply-accumulates of one operator: one formula for each family, the textbook ones.
+"""Multiply-accumulates of one operator: one textbook formula for each family.
 
 All are dense counts: the zeros of sparse weights are counted. A transposed convolution is counted by its
 input, every element of which meets the whole kernel, cropped edges included.
@@ -85,17 +85,17 @@ def _known(shape: Shape | None) -> tuple[int | None, ...]:
 
 
 def _convolution(_node: Operator, inputs: list[Shape | None], outputs: list[Shape | None]) -> int | None:
-    """Weights [out, rows, columns, in / groups] (F20, F21, F23)."""
+    """Weights [out, rows, columns, in / groups]."""
     return _times(outputs[0], *_known(inputs[1])[1:])
 
 
 def _depthwise(_node: Operator, inputs: list[Shape | None], outputs: list[Shape | None]) -> int | None:
-    """Weights [1, rows, columns, out] (F22)."""
+    """Weights [1, rows, columns, out]."""
     return _times(outputs[0], *_known(inputs[1])[1:3])
 
 
 def _fully_connected(_node: Operator, inputs: list[Shape | None], outputs: list[Shape | None]) -> int | None:
-    """Weights [out, in], for every row (F19)."""
+    """Weights [out, in], for every row."""
     return _times(outputs[0], _known(inputs[1])[-1])
 
 
@@ -159,7 +159,7 @@ def _general_convolution(node: Operator, inputs: list[Shape | None], outputs: li
 
 
 def _onnx_convolution(node: Operator, inputs: list[Shape | None], outputs: list[Shape | None]) -> int | None:
-    """Weights [out, in / groups, window] (F20, F21, F22)."""
+    """Weights [out, in / groups, window]."""
     return _times(outputs[0], *_known(inputs[3 if node.type == "QLinearConv" else 1])[1:])
 
 

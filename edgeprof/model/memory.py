@@ -1,7 +1,7 @@
 """How much memory the activations of a model need: the lower bound, and the plan that TFLM makes.
 
 Four figures must not be mixed up. The *liveness lower bound* is what any runtime needs that keeps every tensor
-in one piece (F04, over all live tensors, so it holds for branches too). The *planner bytes* are what TFLM's
+in one piece (over all live tensors, so it holds for branches too). The *planner bytes* are what TFLM's
 GreedyMemoryPlanner makes of the same lifetimes. The *recorded arena* is what TFLM itself allocated, tail and
 all. What a kernel asks for besides (scratch buffers, im2col) is in the last one only.
 """
