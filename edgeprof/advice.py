@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edgeprof import stats
 from edgeprof.records.result import Warned
 from edgeprof.summarise import LATENCY_KINDS, steady_launches
+from edgeprof.wire import THROTTLED, WARMUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ P99_BOUND_SAMPLES = 299
 
 def warnings_of(measurement: Measurement) -> tuple[Warned, ...]:
     """Return what a person should know about this run before using its figures."""
-    rules = (_board, _samples, _noise, _passes)
+    rules = (_board, _samples, _throttled, _noise, _passes)
     return tuple(warned for rule in rules for warned in rule(measurement))
 
 
@@ -75,6 +76,17 @@ def _samples(measurement: Measurement) -> Iterator[Warned]:
             code="preempted",
             text=f"{share * 100:.0f} % of the samples were interrupted by other work",
             advice="stop what else runs there; the unpreempted percentiles leave those samples out",
+        )
+
+
+def _throttled(measurement: Measurement) -> Iterator[Warned]:
+    flags = [f for m in measurement.passes if m.kind in LATENCY_KINDS for f in m.samples.flags if not f & WARMUP]
+    share = sum(bool(flag & THROTTLED) for flag in flags) / len(flags) if flags else 0
+    if share:
+        yield Warned(
+            code="throttled",
+            text=f"{share * 100:.0f} % of the samples were taken while the board throttled",
+            advice="cool it or lower its load; until then these are the figures of a throttled board",
         )
 
 

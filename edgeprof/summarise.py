@@ -25,6 +25,7 @@ class Launch(NamedTuple):
 
     durations: tuple[float, ...]
     preempted: tuple[bool, ...]
+    throttled: tuple[bool, ...]
     batch: int
     inferences: int
     busy: float
@@ -46,6 +47,7 @@ def _steady(measured: PassMeasurement) -> Launch:
     return Launch(
         durations=tuple(duration / batch for duration, batch, _ in rows),
         preempted=tuple(bool(flags & PREEMPTED) for _, _, flags in rows),
+        throttled=tuple(bool(flags & THROTTLED) for _, _, flags in rows),
         batch=max((batch for _, batch, _ in rows), default=1),
         inferences=sum(batch for _, batch, _ in rows),
         busy=sum(duration for duration, _, _ in rows),
@@ -95,6 +97,14 @@ def _latency(measurement: Measurement, launches: tuple[Launch, ...]) -> dict[str
         return {name: absent(measurement.basis, reason) for name in (*names, "throughput_hz", "preempted_ratio")}
     pooled = [duration for launch in launches for duration in launch.durations]
     found = _simple(measurement.basis, pooled, launches)
+    throttled = sum(sum(launch.throttled) for launch in launches)
+    if throttled:
+        found["throttled_ratio"] = Metric(
+            value=throttled / len(pooled),
+            basis=measurement.basis,
+            count=len(pooled),
+            method="samples that the agent flagged",
+        )
     for name in ("latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s"):
         found[name] = _percentile(measurement.basis, name, [launch.durations for launch in launches], launches)
     return {**found, **_unpreempted(measurement, launches)}

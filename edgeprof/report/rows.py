@@ -21,6 +21,9 @@ SECTIONS = (
 )
 
 
+SCOPES = {"within-run": " in this run", "across-launches": " across launches", "": ""}
+
+
 class Row(NamedTuple):
     """One metric as text."""
 
@@ -60,8 +63,7 @@ def _bounds(name: str, metric: Metric) -> str:
         return ""
     low = format_value(name, metric.low) if metric.low is not None else "?"
     high = format_value(name, metric.high) if metric.high is not None else "?"
-    where = "" if metric.scope == "within-run" else " across launches"
-    return f"{low} … {high}{where}"
+    return f"{low} … {high}{SCOPES[metric.scope or '']}"
 
 
 def heading(result: Result) -> str:
