@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from edgeprof.errors import EdgeprofError, OutputUnwritable, UnknownName, UsageError
-from edgeprof.inputs import file_inputs, random_inputs
+from edgeprof.inputs import file_inputs, random_inputs, read_beside
 from edgeprof.limits import judge, parse_limit
 from edgeprof.model import read_model
 from edgeprof.plan import Options, make_plan
@@ -75,7 +75,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
 
     begun = begun_result(_new_id(), _now(), sys.argv, graph=graph, plan=plan, target=place, board=facts)
     begun = replace(begun, group=group, warnings=guessed_shapes(given))
-    blobs = {"model": Path(model).read_bytes(), "inputs": given.blob}
+    blobs = {"model": Path(model).read_bytes(), "inputs": given.blob, **read_beside(Path(model), graph)}
     outcome = measure(begun, place, facts, blobs, on_event=on_event, stop=stop)
     raise_fatal(begun, outcome)
 

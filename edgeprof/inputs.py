@@ -89,6 +89,25 @@ def _random_bytes(tensor: Tensor, shape: tuple[int, ...], source: random.Random)
             return bytes(count * bits // 8)
 
 
+def read_beside(model: Path, graph: Graph) -> dict[str, bytes]:
+    """Return the files of weights that lie beside a model, as blobs; a name that leads elsewhere is refused."""
+    found = {}
+    for name in graph.external_files:
+        path = model.parent / name
+        if name in {"", ".", ".."} or "/" in name or "\\" in name:
+            raise ModelUnsupported(
+                f"{model.name} keeps weights in {name!r}; only files in its own folder are taken",
+                hint="save it again with all weights in one file beside it, or inside it",
+            )
+        try:
+            found[f"beside/{name}"] = path.read_bytes()
+        except OSError as error:
+            raise FileUnreadable(
+                f"{model.name} keeps weights in {path}, which cannot be read: {error.strerror}"
+            ) from error
+    return found
+
+
 def file_inputs(graph: Graph, path: Path) -> Inputs:
     """Read inputs from an NPZ file keyed by tensor name, first axis: inferences."""
     import numpy as np  # noqa: PLC0415  only for the user's own inputs

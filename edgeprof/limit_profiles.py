@@ -132,7 +132,7 @@ def _resolved(name: str, known: Mapping[str, ProfileEntry]) -> Profile:
 
 
 def _inherited(name: str, known: Mapping[str, ProfileEntry], below: tuple[str, ...]) -> dict[str, Limit]:
-    """Return the limits by their short names: those of the profiles above first, then what this one replaces or adds."""
+    """Return the limits by their short names: those of the profiles above, then what this one replaces or adds."""
     if name in below:
         raise UsageError(f"the profiles {', '.join(below)} extend each other in a circle")
     if name not in known:

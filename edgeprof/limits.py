@@ -56,7 +56,7 @@ def parse_limit(text: str) -> Limit:
 
 
 def parse_threshold(limit: str, metric: str, value: str) -> float:
-    """Return a threshold in the metric's unit; durations and sizes may carry another one. `limit` is named in errors."""
+    """Return a threshold in the metric's unit; durations and sizes may carry another. `limit` is named in errors."""
     match unit_of(metric):
         case "s":
             return parse_duration(value)
@@ -137,7 +137,7 @@ def _compare(limit: Limit, metric: Metric | None, accepted: frozenset[Basis]) ->
 
 
 def _compare_value(limit: Limit, metric: Metric, value: float) -> _Comparison:
-    """A percentile passes only by its upper bound, and fails already by its value."""
+    """Compare a figure. A percentile passes only by its upper bound, and fails already by its value."""
     seen, wanted = _figure(limit.metric, value), _wanted(limit)
     if not _holds(value, limit):
         return _Comparison(holds=False, reason=f"{seen}, the limit is {wanted}")

@@ -37,4 +37,4 @@ def _computed(value: int | None, method: str, unknown: str = "") -> Metric:
     if value is None:
         reason = f"not known for: {unknown}" if unknown else "some shapes are not known"
         return Metric(value=None, basis="computed", count=None, method=method, reason=reason)
-    return Metric(value=value, basis="computed", count=1, method=method)
+    return Metric(value=value, basis="computed", count=None, method=method)

@@ -130,6 +130,7 @@ class Run(NamedTuple):
     format: str = ""
     runtime: str = ""
     shapes: str = ""
+    files: str = ""
 
 
 class Cancel(NamedTuple):
@@ -300,7 +301,7 @@ LAYOUTS: Dict[Type[Any], Layout] = {
         0x05,
         (("run", "H"), ("kind", "B"), ("runs", "I"), ("warmup", "I"), ("batch", "I"), ("threads", "H"),
          ("duration_ms", "I"), ("model", "32s")),
-        (("inputs", 1, "bytes"), ("format", 2, "text"), ("runtime", 3, "text"), ("shapes", 4, "json")),
+        (("inputs", 1, "bytes"), ("format", 2, "text"), ("runtime", 3, "text"), ("shapes", 4, "json"), ("files", 5, "json")),
     ),
     Cancel: Layout(0x06, (("run", "H"),)),
     Ping: Layout(0x07, (("token", "I"),)),

@@ -6,14 +6,16 @@ which runs without being installed, installs the rest.
 
 from __future__ import annotations
 
-import json
+import hashlib
+import re
 import subprocess
 import sys
 import tempfile
 import urllib.request
 from pathlib import Path
 
-PIP_VERSION = "25.3"
+PIP_WHEEL = "pip-25.3-py3-none-any.whl"
+PIP_SHA256 = "9655943313a94722b7774661c21049070f6bbb0a1516bf02f7c8d5d9201514cd"
 UV_REQUIREMENT = "uv>=0.5"
 
 
@@ -41,18 +43,17 @@ def install_uv(python: Path) -> None:
 
 
 def fetch_pip(folder: Path) -> Path:
-    """Fetch pip's wheel from the package index and check it against the index's hash."""
-    import hashlib  # noqa: PLC0415  only where pip is missing
-
-    with urllib.request.urlopen(f"https://pypi.org/pypi/pip/{PIP_VERSION}/json", timeout=60) as answer:
-        files = json.load(answer)["urls"]
-    wheel = next(file for file in files if file["filename"].endswith(".whl"))
-    with urllib.request.urlopen(wheel["url"], timeout=60) as answer:
+    """Fetch pip's wheel from the package index and check its hash."""
+    with urllib.request.urlopen("https://pypi.org/simple/pip/", timeout=60) as answer:
+        page = answer.read().decode()
+    found = re.search(rf'href="([^"#]+/{re.escape(PIP_WHEEL)})', page)
+    if found is None:
+        raise SystemExit(f"the package index has no {PIP_WHEEL}")
+    with urllib.request.urlopen(found[1], timeout=60) as answer:
         content = answer.read()
-    if hashlib.sha256(content).hexdigest() != wheel["digests"]["sha256"]:
-        message = f"{wheel['filename']} arrived damaged"
-        raise SystemExit(message)
-    path = folder / wheel["filename"]
+    if hashlib.sha256(content).hexdigest() != PIP_SHA256:
+        raise SystemExit(f"{PIP_WHEEL} arrived damaged")
+    path = folder / PIP_WHEEL
     path.write_bytes(content)
     return path
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import selectors
+import shutil
 import signal
 import struct
 import subprocess
@@ -281,6 +282,8 @@ class Agent(object):
         for name, blob in (("model", path), ("inputs", inputs)):
             if not os.path.exists(blob):
                 raise Refused("unknown-blob", "the {} {} is not here".format(name, os.path.basename(blob)))
+        if message.files:
+            path = self._lay_beside(path, message)
         orders = {
             "pass": wire.PASSES[message.kind], "run": message.run, "runs": message.runs, "warmup": message.warmup,
             "batch": message.batch, "threads": message.threads, "duration_ms": message.duration_ms, "path": path,
@@ -289,6 +292,23 @@ class Agent(object):
         }  # fmt: skip
         self.say(wire.State(message.run, 0, board_state.as_json(board_state.board_state())))
         self.child = _start_child(orders)
+
+    def _lay_beside(self, model: str, message: wire.Run) -> str:
+        """Return the path of the model in a folder where its files of weights lie beside it, by hard links."""
+        folder = os.path.join(self.folder, "runs", message.model.hex()[:16])
+        os.makedirs(folder, exist_ok=True)
+        files = json.loads(message.files)
+        files["model." + message.format] = message.model.hex()
+        for name, sha256 in files.items():
+            blob = self._blob_path(bytes(bytearray.fromhex(sha256)))
+            if os.path.basename(name) != name or name in {"", ".", ".."}:
+                raise Refused("bad-request", "{!r} is no name of a file beside the model".format(name))
+            if not os.path.exists(blob):
+                raise Refused("unknown-blob", "the file {} is not here".format(name))
+            place = os.path.join(folder, name)
+            if not os.path.exists(place) or not os.path.samefile(place, blob):
+                _link(blob, place)
+        return os.path.join(folder, "model." + message.format)
 
     def _relay(self) -> None:
         child = self.child
@@ -363,6 +383,15 @@ def _start_child(orders: Dict[str, Any]) -> Child:
     except BrokenPipeError:
         pass  # it died at once; its status says why
     return Child(process, reading, log, orders["run"])
+
+
+def _link(blob: str, place: str) -> None:
+    part = "{}.{}.part".format(place, os.getpid())
+    try:
+        os.link(blob, part)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(blob, part)
+    os.replace(part, place)
 
 
 def _death(status: int, words: str) -> str:

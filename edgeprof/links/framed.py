@@ -47,6 +47,7 @@ PROBE_TIMEOUT_S = 120.0
 BLOB_TIMEOUT_S = 120.0
 HEARTBEAT_S = 10.0
 HEARTBEAT = 0xFFFFFFFF
+BESIDE = "beside/"
 NOT_IDENTITY = frozenset({"blob_folder", "blob_suffix", "state"})
 
 
@@ -75,7 +76,7 @@ class FramedSession:
         self._channel.close()
 
     def run(self, plan: Plan, blobs: Mapping[str, bytes]) -> Iterator[Event]:
-        """Carry out the plan; `blobs` holds the model and the inputs under the names `model` and `inputs`."""
+        """Carry out the plan; `blobs` holds `model`, `inputs` and, as `beside/NAME`, the model's own files."""
         if plan.timeout_s is not None:
             self._deadline = time.monotonic() + plan.timeout_s
         yield self.identify()
@@ -204,6 +205,7 @@ class FramedSession:
                 format=plan.format,
                 runtime=runtime,
                 shapes=json.dumps(plan.shapes),
+                files=_files(hashes),
             )
         )
         yield from _Pass(self, index, asked, hashes["model"]).events()
@@ -304,6 +306,12 @@ class FramedSession:
 
 
 _FRAME_HINT = "what came before it is kept; run again, and if it comes back look at the cable, the adapter or the agent"
+
+
+def _files(hashes: Mapping[str, bytes]) -> str:
+    """Return the model's own files of weights by name, as JSON; most models have none."""
+    files = {name.removeprefix(BESIDE): sha256.hex() for name, sha256 in hashes.items() if name.startswith(BESIDE)}
+    return json.dumps(files) if files else ""
 
 
 def choose_runtime(found: RuntimesFound, name: str, wanted: str = "") -> str:

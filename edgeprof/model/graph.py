@@ -96,6 +96,8 @@ class Graph(Struct, frozen=True, kw_only=True):
     producer: str = ""
     offline_offsets: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
+    external_files: tuple[str, ...] = ()
+    """Files beside the model that hold weights, as the model names them: untrusted, and never opened here."""
 
 
 Body: TypeAlias = Graph | Subgraph

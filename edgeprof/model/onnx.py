@@ -64,6 +64,7 @@ def read_onnx(memory: mmap.mmap | bytes, path: Path, shapes: Mapping[str, tuple[
         opset=f"opset {model.opset}",
         producer=model.producer,
         warnings=tuple(builder.warnings(inputs)),
+        external_files=tuple(sorted(builder.external_files)),
     )
 
 
@@ -109,6 +110,7 @@ class _Builder:
         self._unknown: list[str] = []
         self._empty = 0
         self._external = 0
+        self.external_files: set[str] = set()
         self._foreign: set[str] = set()
 
     def build(self, raw: RawGraph, parent: _Scope | None, inputs: Mapping[str, Value]) -> tuple[Subgraph, list[Value]]:
@@ -157,6 +159,7 @@ class _Builder:
     def _initializer(self, scope: _Scope, stored: RawTensor) -> None:
         if stored.external:
             self._external += 1
+            self.external_files.add(stored.external)
         elif stored.offset is None and not stored.bytes and elements_count(stored.shape):
             self._empty += 1
         value = Value(stored.shape, stored.dtype, stored.content)
