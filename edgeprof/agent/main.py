@@ -5,6 +5,7 @@ only into its cache folder and the system's temporary folder. When its standard 
 and ends.
 """
 
+import glob
 import hashlib
 import json
 import os
@@ -25,7 +26,7 @@ from edgeprof.agent import passes as measuring
 WINDOW = 16
 ALIVE_SECONDS = 2.0
 HOST_SILENCE_SECONDS = 60.0
-BLOB_DAYS = 30
+KEPT_DAYS = 30
 CAPABILITIES = ("latency", "memory", "operators", "outputs", "sustained", "preemption", "blob-chunks", "blob-files",
                 "probe", "state", "cancel", "threads", "heartbeat")  # fmt: skip
 
@@ -125,12 +126,14 @@ class Agent(object):
             self._tidy()
 
     def _tidy(self) -> None:
-        """Remove this conversation's half blobs, and blobs that nobody has asked for in a month."""
-        for name in os.listdir(os.path.join(self.folder, "blobs")):
-            path = os.path.join(self.folder, "blobs", name)
+        """Remove this conversation's half blobs, and what nobody has asked for in a month."""
+        kept = glob.glob(os.path.join(self.folder, "blobs", "*")) + glob.glob(
+            os.path.join(self.folder, "runs", "*", "*")
+        )
+        for path in [*kept, *glob.glob(os.path.join(self.folder, "agent-*.pyz"))]:
             try:
-                old = time.time() - os.stat(path).st_mtime > BLOB_DAYS * 86400
-                if old or name.endswith(self.suffix):
+                old = time.time() - os.stat(path).st_mtime > KEPT_DAYS * 86400
+                if old or path.endswith(self.suffix):
                     os.unlink(path)
             except OSError:
                 continue  # another conversation was quicker
@@ -283,7 +286,7 @@ class Agent(object):
             if not os.path.exists(blob):
                 raise Refused("unknown-blob", "the {} {} is not here".format(name, os.path.basename(blob)))
         if message.files:
-            path = self._lay_beside(path, message)
+            path = self._lay_beside(message)
         orders = {
             "pass": wire.PASSES[message.kind], "run": message.run, "runs": message.runs, "warmup": message.warmup,
             "batch": message.batch, "threads": message.threads, "duration_ms": message.duration_ms, "path": path,
@@ -293,7 +296,7 @@ class Agent(object):
         self.say(wire.State(message.run, 0, board_state.as_json(board_state.board_state())))
         self.child = _start_child(orders)
 
-    def _lay_beside(self, model: str, message: wire.Run) -> str:
+    def _lay_beside(self, message: wire.Run) -> str:
         """Return the path of the model in a folder where its files of weights lie beside it, by hard links."""
         folder = os.path.join(self.folder, "runs", message.model.hex()[:16])
         os.makedirs(folder, exist_ok=True)

@@ -57,20 +57,25 @@ def _entry(path: str, name: str, size: int) -> Entry:
 def _content(path: str) -> Iterator[Content]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise BundleUnreadable(f"{path} is not a regular file")
-            yield _Raw(file.fileno())
-    except OSError as error:
-        raise BundleUnreadable(f"cannot read {path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise BundleUnreadable(f"cannot read {path}: {error}") from error
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise BundleUnreadable(f"{path} is not a regular file")
+        yield _Reader(descriptor, path)
+    finally:
+        os.close(descriptor)
 
 
-class _Raw:
-    """An open file."""
+class _Reader:
+    """Reads an open file."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, path: str) -> None:
+        self._descriptor, self._path = descriptor, path
 
     def read(self, size: int, /) -> bytes:
         """Return the next bytes."""
-        return os.read(self._descriptor, size)
+        try:
+            return os.read(self._descriptor, size)
+        except OSError as error:
+            raise BundleUnreadable(f"cannot read {self._path}: {error.strerror}") from error

@@ -104,7 +104,7 @@ def entries(stream: Plain | Gunzipped, place: str, budget: Budget) -> Iterator[E
             continue
         length = info.size if size is None else size
         if info.type not in _files:
-            if info.type in {tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK}:
+            if info.type in {tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK} or info.type not in tarfile.SUPPORTED_TYPES:
                 stream.skip(_padded(length))
             name, size = ("", None) if info.type != tarfile.GNUTYPE_LONGLINK else (name, size)
             continue

@@ -90,10 +90,25 @@ def _head(opened_zip: Zip, info: zipfile.ZipInfo) -> bytes:
 def _content(opened_zip: Zip, info: zipfile.ZipInfo) -> Iterator[Content]:
     """Yield what an entry holds; reading checks its CRC and ends at the size that the directory states."""
     try:
-        with opened_zip.archive.open(info) as content:
-            yield content
+        content = opened_zip.archive.open(info)
     except _damage as error:
         raise _damaged(opened_zip.place, error) from error
+    with content:
+        yield _Reader(content, opened_zip.place)
+
+
+class _Reader:
+    """Reads an entry and tells damage as what it is."""
+
+    def __init__(self, content: IO[bytes], place: str) -> None:
+        self._content, self._place = content, place
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes. Raises BundleUnreadable where they are damaged."""
+        try:
+            return self._content.read(size)
+        except _damage as error:
+            raise _damaged(self._place, error) from error
 
 
 def _damaged(place: str, error: Exception) -> BundleUnreadable:
