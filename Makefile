@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export UV_SYSTEM_CERTS := 1
 export UV_NATIVE_TLS := 1
 
-.PHONY: demo test lint types check bench fuzz clean
+.PHONY: demo test lint types check bench readme fuzz clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edgeprof profile examples/models/kws_int8.tflite
@@ -20,7 +20,10 @@ lint: $(VENV)/.test
 	$(BIN)/python scripts/check.py lint
 
 bench: $(VENV)/.test
-	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench.py $(SECTIONS)
+
+readme: $(VENV)/.test
+	$(BIN)/python scripts/write_readme.py
 
 fuzz: $(VENV)/.test
 	$(BIN)/python scripts/fuzz_model.py --seconds 600

@@ -98,9 +98,15 @@ def _fatal(begun: Result, measured: PassMeasurement) -> EdgeprofError:
     model, target = begun.model.name, begun.target.name
     match measured.failure:
         case "model-rejected":
-            hint = f"edgeprof inspect {model} lists its operators"
+            hint = _guessed_shape(begun) or f"edgeprof inspect {model} lists its operators"
             return ModelUnsupported(f"the runtime on {target} refuses {model}: {text}", hint=hint)
         case "out-of-memory":
             return ModelDoesNotFit(f"{model} does not fit {target}: {text}")
         case _:
             return LinkError(f"the {measured.kind} pass failed on {target}: {text}")
+
+
+def _guessed_shape(begun: Result) -> str:
+    """Return what to try where sizes were guessed: it may be only those that the runtime refuses."""
+    guessed = next((warned for warned in begun.warnings if warned.code == "dynamic-shape"), None)
+    return f"{guessed.text}; {guessed.advice}" if guessed else ""

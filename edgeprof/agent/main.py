@@ -417,7 +417,8 @@ def _installed(name: str) -> str:
     for module in (name, "numpy"):
         spec = find_spec(module)
         origin = spec.origin if spec is not None else None
-        parts.append("{} {}".format(origin, os.stat(origin).st_mtime_ns if origin and os.path.exists(origin) else ""))
+        changed = os.stat(origin).st_mtime_ns if origin and os.path.exists(origin) else ""
+        parts.append("{} {} {}".format(module, origin, changed))
     return " ".join(parts)
 
 

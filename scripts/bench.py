@@ -1,0 +1,62 @@
+"""Measures what edgeprof promises of itself, and fails where a target is missed.
+
+    python scripts/bench.py              every section
+    python scripts/bench.py help         some of them
+
+Every figure is a ratio or a difference of two things measured side by side in the same run, so that a busy machine
+disturbs both. A section is a module `bench_NAME.py` with `run() -> list[Row]` and an entry in SECTIONS.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder by itself
+
+from scripts import bench_fidelity, bench_help, bench_neighbour
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from scripts.bench_rows import Row
+
+SECTIONS: dict[str, Callable[[], list[Row]]] = {
+    "fidelity": bench_fidelity.run,
+    "neighbour": bench_neighbour.run,
+    "help": bench_help.run,
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the named sections, or all, and print a table of each."""
+    unknown = [name for name in arguments if name not in SECTIONS]
+    if unknown:
+        print(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}", file=sys.stderr)
+        return 2
+    rows = []
+    for name in arguments or SECTIONS:
+        began = time.monotonic()
+        found = SECTIONS[name]()
+        print(f"{name} ({time.monotonic() - began:.0f} s)")
+        print_rows(found)
+        rows += found
+    missed = [row.name for row in rows if not row.ok]
+    print(f"{len(rows)} figures, {len(missed)} targets missed{': ' if missed else ''}{', '.join(missed)}")
+    return 1 if missed else 0
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    """Print rows in columns, the conditions below each."""
+    name = max(len(row.name) for row in rows)
+    value = max(len(row.value) for row in rows)
+    for row in rows:
+        print(f"  {'ok    ' if row.ok else 'MISSED'}  {row.name:{name}}   {row.value:{value}}   target {row.target}")
+        print(f"          {row.conditions}")
+    print(flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
