@@ -35,17 +35,20 @@ class EdgeprofError(Exception):
     """Something that a person can mend: one line that says what, and a hint with the next command."""
 
     exit_code = 70
+    usual_hint = ""
+    """What to do next where nothing better is known."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
 
 
 class UsageError(EdgeprofError):
     """The command line asks for something impossible."""
 
     exit_code = 2
+    usual_hint = "edgeprof --help and edgeprof COMMAND --help show what can be given"
 
 
 class UnknownName(UsageError):
@@ -55,19 +58,26 @@ class UnknownName(UsageError):
 class FileUnreadable(UsageError):
     """A file that cannot be read at all."""
 
+    usual_hint = "ls -l on the path and its folder shows what is there and who may read it"
+
 
 class OutputUnwritable(UsageError):
     """A place where the result cannot be written."""
 
+    usual_hint = "name a file in a folder that is there and can be written"
+
 
 class ResultInvalid(UsageError):
     """A file that is not an edgeprof result."""
+
+    usual_hint = "results are written with edgeprof profile MODEL -o RESULT.json"
 
 
 class LinkError(EdgeprofError):
     """The board, the way to it, or the runtime on it."""
 
     exit_code = 3
+    usual_hint = "edgeprof doctor --target shows what is missing"
 
 
 class BoardUnreachable(LinkError):
@@ -103,19 +113,26 @@ class ModelError(EdgeprofError):
 class ModelInvalid(ModelError):
     """The file is not a model, or is damaged."""
 
+    usual_hint = "export or download the model again; a .tflite or .onnx file is wanted"
+
 
 class ModelUnsupported(ModelError):
     """The model needs an operator or a type that is not there."""
 
+    usual_hint = "edgeprof inspect shows its operators and shapes"
+
 
 class ModelDoesNotFit(ModelError):
     """The model needs more flash or memory than the board has."""
+
+    usual_hint = "edgeprof fit lists the boards that it fits"
 
 
 class Interrupted(EdgeprofError):
     """The run was stopped before it was complete."""
 
     exit_code = 5
+    usual_hint = "edgeprof report last draws what was measured"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from edgeprof.model.memory import liveness
 from edgeprof.records.board import Board, BoardKind, Core
 from edgeprof.records.inspection import BoardFit, Fit, FitVerdict
 from edgeprof.records.result import Basis, Finding, Metric, Verdict
-from edgeprof.results import model_facts
+from edgeprof.static_metrics import model_facts
 from edgeprof.units import format_bytes
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def mcu_needs(graph: Graph, board: Board, engine: Engine) -> tuple[Need, Need]:
     sram = largest_contiguous_sram_bytes(board)
     planned = greedy_arena_plan(graph)
     arena = planned.planner_bytes if planned.planner_bytes is not None else liveness(graph).lower_bound_bytes
+    arena_is = "planned arena" if planned.planner_bytes is not None else "activations alive at once"
     least = None if arena is None else arena + planned.variables_bytes + engine.stack_bytes
     tail = engine.tail_bytes_per_operator * len(graph.operators)
     likely = None if least is None or arena is None else least + round(arena * (SCRATCH_FACTOR - 1)) + tail
@@ -124,7 +125,7 @@ def mcu_needs(graph: Graph, board: Board, engine: Engine) -> tuple[Need, Need]:
         ),
         Need(
             "sram_peak_bytes", least, likely, sram[0] if sram else None, f"SRAM block {sram[1]}" if sram else "SRAM",
-            f"planned arena + variables + {format_bytes(engine.stack_bytes)} of stack (declared)",
+            f"{arena_is} + variables + {format_bytes(engine.stack_bytes)} of stack (declared)",
             missing=planned.reason or liveness(graph).reason,
         ),
     )  # fmt: skip

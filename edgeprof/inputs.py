@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 import zipfile
+import zlib
 from array import array
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
@@ -113,9 +114,13 @@ def file_inputs(graph: Graph, path: Path) -> Inputs:
     import numpy as np  # noqa: PLC0415  only for the user's own inputs
 
     try:
-        archive = np.load(path, allow_pickle=False)
-        arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as error:
+        with zipfile.ZipFile(path) as archive:  # its CRCs first: what numpy raises for damage has no common class
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise FileUnreadable(f"cannot read the inputs {path}: {damaged} in it is damaged")
+        with np.load(path, allow_pickle=False) as loaded:
+            arrays = {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise FileUnreadable(
             f"cannot read the inputs {path}: {error}", hint="numpy.savez writes such a file"
         ) from error

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeprof.model import read_model
 from edgeprof.model.arena import greedy_arena_plan
 from edgeprof.model.cost import model_cost
 from edgeprof.model.memory import liveness
-from edgeprof.model.recorded import recorded_arena_bytes
 from edgeprof.records.inspection import Arena, InspectedOperator, Inspection, Peak, Roofline
-from edgeprof.results import model_facts
-from edgeprof.static_metrics import model_metrics
+from edgeprof.static_metrics import model_facts, model_metrics
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from edgeprof.model.cost import OperatorCost
     from edgeprof.model.graph import Graph, Operator
@@ -22,9 +22,34 @@ if TYPE_CHECKING:
     from edgeprof.records.board import Board
 
 OPS_PER_MAC = 2
+DIGEST_LIMIT_BYTES = 16 * 2**20
+"""The digest of a larger file is left out: what an inspection costs is to grow with operators, not with bytes."""
 
 
-def inspect_graph(graph: Graph, path: Path, board: Board | None = None, *, record: bool = True) -> Inspection:
+def inspect_model(
+    model: str | Path,
+    *,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    board: str | None = None,
+    exact: bool = False,
+) -> Inspection:
+    """Return what a model needs, from its file alone.
+
+    With `board` also the roofline bound there; with `exact` the arena that TFLM records, which takes the
+    tflite-micro wheel and a process of its own. A varying batch is taken as 1 unless `shapes` fixes it.
+    """
+    known = None
+    if board is not None:
+        from edgeprof.boards import load_board  # noqa: PLC0415  only where a board is named
+        from edgeprof.targets import board_folders  # noqa: PLC0415  the same
+
+        known = load_board(board, board_folders())
+    path = Path(model)
+    small = path.is_file() and path.stat().st_size <= DIGEST_LIMIT_BYTES
+    return inspect_graph(read_model(path, shapes, digest=small, batch=1), path, known, record=exact)
+
+
+def inspect_graph(graph: Graph, path: Path, board: Board | None = None, *, record: bool = False) -> Inspection:
     """Return everything that the file says; `record` also asks the tflite-micro wheel, where it is installed."""
     cost, alive = model_cost(graph), liveness(graph)
     peak = board_peak(board, _computes_in(graph)) if board is not None else None
@@ -35,24 +60,34 @@ def inspect_graph(graph: Graph, path: Path, board: Board | None = None, *, recor
     bounds = [row.roofline.bound_s for row in operators if row.roofline is not None]
     return Inspection(
         model=model_facts(graph),
-        metrics=model_metrics(graph),
+        metrics=model_metrics(graph, cost, alive),
         operators=operators,
         arena=_arena(graph, path, alive, record=record),
         quantisation=dict(Counter(_storage(graph)).most_common()),
         intensity=_intensity(cost.macs_count, _traffic(cost.operators)),
         peak=peak,
-        bound_s=sum(bounds) if bounds else None,
+        bound_s=sum(bounds) if bounds and _all_bounded(operators) else None,
         warnings=graph.warnings,
     )
 
 
-def _operator(graph: Graph, operator: Operator, cost: OperatorCost, live: int, peak: Peak | None) -> InspectedOperator:
+def _all_bounded(operators: tuple[InspectedOperator, ...]) -> bool:
+    """Say whether no operator that does something in an inference lacks its bound: else the sum is none of the model.
+
+    One that moves no byte, such as a handle to a variable, takes no time.
+    """
+    return all(row.roofline is not None or row.folded or row.input_bytes == row.output_bytes == 0 for row in operators)
+
+
+def _operator(
+    graph: Graph, operator: Operator, cost: OperatorCost, live: int | None, peak: Peak | None
+) -> InspectedOperator:
     outputs = [graph.tensors[index] for index in operator.outputs if index >= 0]
     return InspectedOperator(
         name=operator.name or (outputs[0].name if outputs else operator.type),
         type=operator.type,
-        inputs=tuple(graph.tensors[index].shape for index in operator.inputs if index >= 0),
-        outputs=tuple(tensor.shape for tensor in outputs),
+        input_shapes=tuple(graph.tensors[index].shape for index in operator.inputs if index >= 0),
+        output_shapes=tuple(tensor.shape for tensor in outputs),
         dtype=outputs[0].dtype if outputs else "",
         parameters_count=cost.parameters_count,
         macs_count=cost.macs_count,
@@ -70,9 +105,7 @@ def _arena(graph: Graph, path: Path, alive: Liveness, *, record: bool) -> Arena:
     plan = greedy_arena_plan(graph)
     recorded, recorded_reason = None, "TFLM runs .tflite models only"
     if graph.format == "tflite":
-        asked = recorded_arena_bytes(path) if record else None
-        recorded = asked.total_bytes if asked else None
-        recorded_reason = asked.reason if asked else "not asked for"
+        recorded, recorded_reason = _recorded(path) if record else (None, "not asked for: --exact")
     peak = graph.operators[alive.peak_operator] if alive.peak_operator is not None else None
     name = f"{alive.peak_operator} {peak.type}" if peak is not None else None
     return Arena(
@@ -87,6 +120,13 @@ def _arena(graph: Graph, path: Path, alive: Liveness, *, record: bool) -> Arena:
     )
 
 
+def _recorded(path: Path) -> tuple[int | None, str]:
+    from edgeprof.model.recorded import recorded_arena_bytes  # noqa: PLC0415  only where it is asked for
+
+    asked = recorded_arena_bytes(path)
+    return asked.total_bytes, asked.reason
+
+
 def _storage(graph: Graph) -> list[str]:
     """Return how each constant is stored: its type, and whether it is quantised as a whole or a channel."""
     kinds = []
@@ -94,7 +134,7 @@ def _storage(graph: Graph) -> list[str]:
         if tensor.constant_bytes is None:
             continue
         scales = len(tensor.quantization.scales) if tensor.quantization is not None else 0
-        how = "" if scales == 0 else ", per channel" if scales > 1 else ", per tensor"
+        how = "" if scales == 0 else " per channel" if scales > 1 else " per tensor"
         kinds.append(f"{tensor.dtype}{how}")
     return kinds
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from edgeprof.errors import FileUnreadable, UnknownName, UsageError, did_you_mean
-from edgeprof.limits import HARDWARE, Comparison, Limit, parse_threshold
+from edgeprof.limits import HARDWARE, Comparison, Limit, parse_limit, parse_threshold
 from edgeprof.metrics import metric_kind
 from edgeprof.records.result import Basis, Tier  # noqa: TC001  msgspec reads the annotations at run time
 from edgeprof.units import format_value
@@ -76,6 +76,19 @@ def load_limits(names_or_files: Iterable[str | Path]) -> tuple[Limit, ...]:
     return tuple(dict.fromkeys(limit for profile in profiles for limit in profile.limits))
 
 
+def read_limits(given: Iterable[str | Path | Limit]) -> tuple[Limit, ...]:
+    """Return limits given in any way: as they are, as a term (`latency_p99_s<50ms`), a profile or a file."""
+    limits: dict[Limit, None] = {}
+    for one in given:
+        if isinstance(one, Limit):
+            limits[one] = None
+        elif isinstance(one, str) and ("<" in one or ">" in one):
+            limits[parse_limit(one)] = None
+        else:
+            limits |= dict.fromkeys(load_limits([one]))
+    return tuple(limits)
+
+
 def list_profiles() -> tuple[Profile, ...]:
     """Return the profiles that ship with edgeprof."""
     known = shipped_profiles()
@@ -83,8 +96,11 @@ def list_profiles() -> tuple[Profile, ...]:
 
 
 def load_profile(name: str) -> Profile:
-    """Return one profile that ships with edgeprof."""
-    return _resolved(name, shipped_profiles())
+    """Return one profile: one that ships with edgeprof, or one of a file (`ours.toml:kiosk`)."""
+    several = _profiles_of(name)
+    if len(several) != 1:
+        raise UsageError(f"{name} has {len(several)} profiles", hint=f"name one of them, as in {name}:NAME")
+    return several[0]
 
 
 @cache
@@ -96,10 +112,12 @@ def shipped_profiles() -> dict[str, ProfileEntry]:
 def _profiles_of(given: str) -> list[Profile]:
     file, _, wanted = given.partition(".toml:")
     if not given.endswith(".toml") and not wanted:
-        return [load_profile(given)]
+        return [_resolved(given, shipped_profiles())]
     path = Path(f"{file}.toml" if wanted else given)
     own = _decoded(_content(path), str(path))
     known = {**shipped_profiles(), **own}
+    if wanted and wanted not in own:
+        raise UnknownName(f"{path} has no profile {wanted!r}", hint=f"it has {', '.join(own)}")
     return [_resolved(name, known) for name in ([wanted] if wanted else own)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import isfinite
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from msgspec import Struct
@@ -64,9 +65,12 @@ def parse_threshold(limit: str, metric: str, value: str) -> float:
             return parse_size(value)
         case _:
             try:
-                return float(value)
+                number = float(value)
             except ValueError:
                 raise UsageError(f"{limit!r}: {value!r} is not a number") from None
+            if not isfinite(number):
+                raise UsageError(f"{limit!r}: {value!r} is not a finite number")
+            return number
 
 
 # ── judging ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -171,8 +175,8 @@ def _figure(metric: str, value: float) -> str:
 
 def _wanted(limit: Limit) -> str:
     text = format_value(limit.metric, limit.threshold)
-    same = not limit.stated or limit.stated.replace(" ", "") == text.replace(" ", "") or unit_of(limit.metric) == "s"
-    return f"{limit.comparison} {text}" if same else f"{limit.comparison} {limit.stated} ({text})"
+    decimal = unit_of(limit.metric) == "bytes" and limit.stated.endswith(("kB", "KB", "MB", "GB"))
+    return f"{limit.comparison} {limit.stated} ({text})" if decimal else f"{limit.comparison} {text}"
 
 
 def _finding(limit: Limit, metric: Metric | None, verdict: Verdict, reason: str) -> Finding:

@@ -4,26 +4,51 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeprof.model.cost import model_cost
-from edgeprof.model.memory import liveness
-from edgeprof.records.result import Metric
+from edgeprof.model.cost import ModelCost, model_cost
+from edgeprof.model.memory import Liveness, liveness
+from edgeprof.records.result import InputTensor, Metric, ModelFacts
 
 if TYPE_CHECKING:
-    from edgeprof.model.graph import Graph
+    from edgeprof.model.graph import Graph, Tensor
 
 
-def model_metrics(graph: Graph) -> dict[str, Metric]:
-    """Return size, weights, parameters, MACs and activations of a model."""
-    cost = model_cost(graph)
-    alive = liveness(graph)
-    unknown = "; ".join(cost.unknown)[:300]
+def model_facts(graph: Graph) -> ModelFacts:
+    """Return what a result says of the model file."""
+    return ModelFacts(
+        name=graph.name,
+        format=graph.format,
+        bytes=graph.bytes,
+        sha256=graph.sha256 or None,
+        inputs=tuple(_tensor_facts(graph.tensors[index]) for index in graph.inputs),
+        outputs=tuple(_tensor_facts(graph.tensors[index]) for index in graph.outputs),
+    )
+
+
+def _tensor_facts(tensor: Tensor) -> InputTensor:
+    quantization = tensor.quantization
+    whole = quantization is not None and len(quantization.scales) == 1 and len(quantization.zero_points) == 1
+    return InputTensor(
+        name=tensor.name,
+        shape=tensor.shape,
+        dtype=tensor.dtype,
+        scale=quantization.scales[0] if quantization is not None and whole else None,
+        zero_point=quantization.zero_points[0] if quantization is not None and whole else None,
+    )
+
+
+def model_metrics(graph: Graph, cost: ModelCost | None = None, alive: Liveness | None = None) -> dict[str, Metric]:
+    """Return size, weights, parameters, MACs and activations of a model; `cost` and `alive` where they are known."""
+    cost = cost or model_cost(graph)
+    alive = alive or liveness(graph)
     return {
         "model_bytes": _computed(graph.bytes, "size of the file"),
         "weights_bytes": _computed(cost.weights_bytes, "stored bytes of the constants, shared ones once"),
         "parameters_count": _computed(cost.parameters_count, "elements of weights and biases, shared ones once"),
-        "macs_count": _computed(cost.macs_count, "multiply-accumulates of one inference, 1 MAC = 2 FLOPs", unknown),
+        "macs_count": _computed(
+            cost.macs_count, "multiply-accumulates of one inference, 1 MAC = 2 FLOPs", "; ".join(cost.unknown)
+        ),
         "activations_total_bytes": _computed(
-            cost.activations_total_bytes, "sum of all operators' outputs: traffic, not memory", unknown
+            cost.activations_total_bytes, "sum of all operators' outputs: traffic, not memory", alive.reason
         ),
         "activations_peak_bytes": _computed(
             alive.lower_bound_bytes,
@@ -35,6 +60,5 @@ def model_metrics(graph: Graph) -> dict[str, Metric]:
 
 def _computed(value: int | None, method: str, unknown: str = "") -> Metric:
     if value is None:
-        reason = f"not known for: {unknown}" if unknown else "some shapes are not known"
-        return Metric(value=None, basis="computed", count=None, method=method, reason=reason)
-    return Metric(value=value, basis="computed", count=None, method=method)
+        return Metric(value=None, basis="computed", count=None, method=method, reason=unknown or "a size is not known")
+    return Metric(value=value, basis="computed", count=1, method=method)

@@ -514,6 +514,7 @@ class FrameWriter(object):
     def __init__(self, max_frame: int = FIRST_FRAME_BYTES) -> None:
         self.max_frame = max_frame
         self._sequence = 0
+        self._begun = False
 
     def frame(self, message: Message) -> bytes:
         """Return the next frame."""
@@ -522,6 +523,9 @@ class FrameWriter(object):
     def wrap(self, kind: int, payload: bytes) -> bytes:
         """Return the next frame for a payload that is packed already."""
         encoded = wrap(kind, payload, self._sequence, self.max_frame)
+        if not self._begun:
+            self._begun = True
+            encoded = b"\0" + encoded  # ends the noise before it
         self._sequence = (self._sequence + 1) & 0xFFFF
         return encoded
 

@@ -18,7 +18,12 @@ _MODULES = (
     "agent/passes.py",
     "agent/runtimes.py",
 )
-_START = "import sys\nfrom edgeprof.agent.main import main\nsys.exit(main(sys.argv[1:]))\n"
+_START = """import sys
+if sys.version_info < (3, 6):
+    sys.exit("the edgeprof agent needs Python 3.6 or later, this is " + sys.version.split()[0])
+from edgeprof.agent.main import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 class Bundle(NamedTuple):

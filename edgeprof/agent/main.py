@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from typing import IO, Any, Callable, Dict, List, Optional, Tuple
 
 from edgeprof import wire
@@ -171,6 +172,9 @@ class Agent(object):
             ANSWERS[type(message)](self, message)
         except Refused as error:
             self.fail(getattr(message, "run", 0), error.code, str(error))
+        except (LookupError, ValueError) as error:
+            text = "{}: {}: {}".format(type(message).__name__, type(error).__name__, error)
+            self.fail(getattr(message, "run", 0), "bad-request", text)
         except OSError as error:
             code = "disk-full" if error.errno in (28, 122, 27) else "internal"
             self.fail(getattr(message, "run", 0), code, "{}: {}".format(self.folder, error.strerror))
@@ -212,12 +216,16 @@ class Agent(object):
         self.say(wire.Runtimes(len(found), json.dumps(found)))
 
     def _probe_one(self, name: str, format_name: str, fresh: int) -> Dict[str, Any]:
+        if find_spec(name) is None:
+            return {"name": name, "works": False, "reason": "No module named {!r}".format(name)}
         path = os.path.join(self.folder, "probes.json")
         key = "{} {} {}".format(sys.executable, sys.version, _installed(name))
         known = _read_json(path)
         if not fresh and key in known:
             return dict(known[key])
         found = self._probe_in_child(name, format_name)
+        if not found["works"]:
+            return found  # what it lacked may be installed next
         known[key] = found
         _write_atomically(path, json.dumps(known).encode("utf-8"))
         return found
@@ -411,8 +419,6 @@ def _death(status: int, words: str) -> str:
 
 def _installed(name: str) -> str:
     """Return what changes when a runtime or its numpy is installed anew, without importing either."""
-    from importlib.util import find_spec  # noqa: PLC0415  only for a probe
-
     parts = []
     for module in (name, "numpy"):
         spec = find_spec(module)

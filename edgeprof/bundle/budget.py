@@ -18,6 +18,7 @@ max_depth: Final = 2
 max_archives: Final = 64
 max_models: Final = 1_000
 max_read_models: Final = 200
+max_graph_s: Final = 1.0
 max_folder_depth: Final = 64
 max_name_characters: Final = 300
 bomb_bytes: Final = 512 * 2**20
@@ -42,6 +43,7 @@ class Budget:
         self.content_bytes = max_content_bytes
         self.archives = max_archives
         self.read_models = max_read_models
+        self.graph_s = max_graph_s
 
     def spend_entry(self, place: str) -> None:
         """Take one entry. Raises BundleRefused when there are too many."""
@@ -75,5 +77,7 @@ def refuse_bomb(place: str, packed: int, unpacked: int) -> None:
 
 def printable(name: str) -> str:
     """Return a name from a foreign archive without what a terminal, XML or a table would trip over."""
+    if len(name) <= max_name_characters and name.isprintable():
+        return name
     text = "".join(character if character.isprintable() else "�" for character in name[: max_name_characters + 1])
     return text if len(text) <= max_name_characters else f"{text[: max_name_characters - 1]}…"

@@ -22,13 +22,13 @@ class Content(Protocol):
 class Entry(NamedTuple):
     """A file: its name, its size as its archive states it, and its content, which may be opened until the next one.
 
-    `compressed_bytes` is None where there is no such thing: in a folder, or where the archive is compressed as a
+    `compressed_size` is None where there is no such thing: in a folder, or where the archive is compressed as a
     whole. `closed` says why the content cannot be looked at, such as encryption.
     """
 
     name: str
-    bytes: int
-    compressed_bytes: int | None
+    size: int
+    compressed_size: int | None
     head: bytes
     open: Callable[[], AbstractContextManager[Content]]
     closed: str = ""

@@ -11,16 +11,11 @@ if TYPE_CHECKING:
     from edgeprof.bundle.entry import Entry
     from edgeprof.records.bundle import Evidence
 
-_marks: Final = (
-    (4, b"TFL3", "TFLite"),
-    (4, b"ORTM", "ONNX Runtime (.ort)"),
-    (4, b"ET12", "ExecuTorch"),
-    (4, b"ET11", "ExecuTorch"),
-    (0, b"GGUF", "GGUF"),
-    (0, b"RKNN", "RKNN"),
-    (0, b"7767517\n", "ncnn"),
-    (0, b"\xdd\x85\x76\x00", "ncnn"),
-)
+_first_marks: Final = {b"GGUF": "GGUF", b"RKNN": "RKNN", b"7767": "ncnn", b"\xdd\x85\x76\x00": "ncnn"}
+_flatbuffer_marks: Final = {
+    b"TFL3": "TFLite", b"ORTM": "ONNX Runtime (.ort)", b"ET12": "ExecuTorch", b"ET11": "ExecuTorch",
+}  # fmt: skip
+_ncnn_text: Final = b"7767517\n"
 _names: Final = {
     ".tflite": "TFLite", ".onnx": "ONNX", ".ort": "ONNX Runtime (.ort)", ".pte": "ExecuTorch", ".gguf": "GGUF",
     ".mlmodel": "Core ML", ".ptl": "TorchScript", ".mnn": "MNN", ".rknn": "RKNN",
@@ -31,8 +26,8 @@ _onnx_next: Final = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42\x72\xa2\xca")
 _max_ir_version: Final = 31
 
 _libraries: Final = (
-    ("LiteRT", r"libtensorflowlite.*|libtflite.*|liblitert.*|tensorflowlitec.*|tensorflowlite"
-               r"|_pywrap_tensorflow_interpreter_wrapper.*|libedgetpu.*|_pywrap_litert.*"),
+    ("LiteRT", r"libtensorflowlite.*|libtflite.*|liblitert.*|tensorflowlite.*|_pywrap_(tensorflow_interp|litert).*"),
+    ("Edge TPU", r"libedgetpu.*"),
     ("ONNX Runtime", r"libonnxruntime.*|onnxruntime|onnxruntime_pybind.*"),
     ("ExecuTorch", r"libexecutorch.*|executorch"),
     ("PyTorch", r"libpytorch.*|libtorch.*|libc10.*|torch"),
@@ -64,17 +59,19 @@ class Recognised(NamedTuple):
 
 def model_format(entry: Entry) -> Recognised | None:
     """Return what kind of model an entry is, or None. ONNX has no mark: `may_be_onnx` says what is worth reading."""
-    for start, mark, name in _marks:
-        if entry.head[start : start + len(mark)] == mark:
-            return Recognised(name, "content")
+    marked = _flatbuffer_marks.get(entry.head[4:8]) or _first_marks.get(entry.head[:4])
+    if marked and (entry.head[:4] != _ncnn_text[:4] or entry.head.startswith(_ncnn_text)):
+        return Recognised(marked, "content")
     named = _names.get(_suffix(entry.name))
-    if named is None or not entry.bytes:
+    if named is None or not entry.size:
         return None
     if entry.closed:
         return Recognised(named, "name", f"not looked into: {entry.closed}")
     if named in {"Core ML", "MNN", "ONNX"}:
         return Recognised(named, "name")
-    return None if is_zip(entry.head) else Recognised(named, "name", f"the content is not {named}: encrypted, or packed?")
+    return (
+        None if is_zip(entry.head) else Recognised(named, "name", f"the content is not {named}: encrypted, or packed?")
+    )
 
 
 def may_be_onnx(head: bytes) -> bool:
@@ -97,6 +94,8 @@ def is_torchscript(names: Iterable[str]) -> bool:
 
 def core_ml_folder(name: str) -> str | None:
     """Return the folder that is a Core ML model, where the entry lies in one."""
+    if ".mlmodelc/" not in name and ".mlpackage/" not in name:
+        return None
     matched = _core_ml.match(name)
     return matched[0] if matched else None
 

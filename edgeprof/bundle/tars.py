@@ -68,6 +68,8 @@ class Gunzipped:
         """Unpack another piece; members of a multi-member file follow each other."""
         while not self._ready:
             packed = self._inflate.unconsumed_tail or self._inflate.unused_data or self._file.read(1 << 16)
+            if not packed and not self._inflate.eof:
+                raise BundleUnreadable(f"{self._place} is cut off", hint="build or download it again")
             if not packed:
                 return False
             if self._inflate.eof:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _methods = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflate"}
+_head_window = 1_024
+"""Enough of a deflated entry for its first bytes: the code tables before them take at most 600."""
 _end, _end64, _locator64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _damage = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, ValueError, OSError, KeyError,
            RuntimeError, OverflowError)  # fmt: skip
@@ -35,6 +37,7 @@ class Zip(NamedTuple):
     """An open archive. `file` is whole and can be read anywhere."""
 
     archive: zipfile.ZipFile
+    file: IO[bytes]
     place: str
     infos: list[zipfile.ZipInfo]
 
@@ -52,9 +55,9 @@ def opened(file: IO[bytes], place: str) -> Iterator[Zip]:
     except _damage as error:
         raise _damaged(place, error) from error
     with archive:
-        infos = [info for info in archive.infolist() if not info.is_dir()]
+        infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
         _check_sizes(infos, place)
-        yield Zip(archive, place, infos)
+        yield Zip(archive, file, place, infos)
 
 
 def entries(opened_zip: Zip, budget: Budget) -> Iterator[Entry]:
@@ -65,8 +68,8 @@ def entries(opened_zip: Zip, budget: Budget) -> Iterator[Entry]:
         head = b"" if closed else _head(opened_zip, info)
         yield Entry(
             name=info.filename,
-            bytes=info.file_size,
-            compressed_bytes=info.compress_size,
+            size=info.file_size,
+            compressed_size=info.compress_size,
             head=head,
             open=lambda info=info: _content(opened_zip, info),  # type: ignore[misc]  # mypy wants no default here
             closed=closed,
@@ -82,8 +85,23 @@ def _closed(info: zipfile.ZipInfo) -> str:
 
 
 def _head(opened_zip: Zip, info: zipfile.ZipInfo) -> bytes:
-    with _content(opened_zip, info) as content:
-        return content.read(head_bytes)
+    """Return the first bytes of an entry. zipfile.open takes three times as long, which tells at 100,000 entries."""
+    try:
+        opened_zip.file.seek(info.header_offset)
+        packed = opened_zip.file.read(1_536)
+        if packed[:4] != b"PK\x03\x04":
+            raise _damaged(opened_zip.place, zipfile.BadZipFile("an entry does not start where the directory says"))
+        name, extra = struct.unpack_from("<HH", packed, 26)
+        start = 30 + name + extra
+        if len(packed) < start + _head_window:
+            opened_zip.file.seek(info.header_offset + start)
+            packed, start = opened_zip.file.read(_head_window), 0
+        packed = packed[start : start + min(_head_window, info.compress_size)]
+        if info.compress_type == zipfile.ZIP_STORED:
+            return packed[:head_bytes]
+        return zlib.decompressobj(-15).decompress(packed, head_bytes)
+    except _damage as error:
+        raise _damaged(opened_zip.place, error) from error
 
 
 @contextmanager

@@ -83,6 +83,10 @@ def main() -> NoReturn:
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # click ends with 1, which here means a failed limit
+            sys.exit(INTERRUPTED)
+        raise
     except click.ClickException as error:
         error.show()
         sys.exit(2)
@@ -91,9 +95,6 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("edgeprof: stopped by Ctrl-C", err=True)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(INTERRUPTED)
     except Exception as error:  # noqa: BLE001  the last resort: our bug, told as one
         _say_bug(error)

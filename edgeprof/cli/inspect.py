@@ -17,7 +17,11 @@ from edgeprof.cli.options import Shape, format_option
     "--sort", type=click.Choice(("order", "macs", "parameters", "weights", "live", "output")), default="order",
     show_default=True, help="Order of the operators.",
 )  # fmt: skip
-@click.option("--top", type=click.IntRange(min=1), help="Show so many operators.")
+@click.option("--top", type=click.IntRange(min=1), default=40, show_default=True, help="Show so many operators.")
+@click.option(
+    "--exact/--no-exact", default=None,
+    help="Ask TFLM itself for the arena that it records; takes the exact extra.  [default: only for JSON]",
+)  # fmt: skip
 @format_option("table", "json", "markdown", "csv")
 def command(
     model: Path,
@@ -25,7 +29,8 @@ def command(
     shapes: tuple[tuple[str, tuple[int, ...]], ...],
     board: str | None,
     sort: str,
-    top: int | None,
+    top: int,
+    exact: bool | None,
     format_name: str,
 ) -> int:
     """Show what MODEL needs: operators with MACs, parameters and bytes, memory over operators, the tensor arena.
@@ -34,9 +39,11 @@ def command(
     edgeprof inspect model.tflite
     edgeprof inspect model.onnx --shape input=1x3x224x224 --sort macs --top 10 --board raspberry-pi-5
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.api import inspect  # noqa: PLC0415  nothing heavy before the options are right
+    # Not by way of edgeprof.api, whose imports would take as long as the rest of this command.
+    from edgeprof.inspecting import inspect_model  # noqa: PLC0415  nothing heavy before the options are right
     from edgeprof.report.inspection import render_inspection  # noqa: PLC0415  the same
 
-    found = inspect(model, shapes=dict(shapes), board=board)
+    asked = format_name == "json" if exact is None else exact
+    found = inspect_model(model, shapes=dict(shapes), board=board, exact=asked)
     click.echo(render_inspection(found, format_name, sort=sort, top=top))
     return 0

@@ -14,6 +14,9 @@ from edgeprof.cli.options import BASES, Duration, Shape, WarmUp, format_option
 if TYPE_CHECKING:
     from types import FrameType
 
+    from edgeprof.errors import EdgeprofError
+    from edgeprof.records.result import Result
+
 
 @click.command(name="profile")
 @click.argument("model", type=click.Path(path_type=Path))
@@ -91,10 +94,18 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
         )  # fmt: skip
     if results:
         click.echo(render(results, given["format_name"]))
-    for failure in failures:
+    for failure in [*failures, *_broken_off(results, given["format_name"])]:
         say_error(failure)
     sys.stdout.flush()
     return exit_code(results, failures, strict=given["strict"])
+
+
+def _broken_off(results: list[Result], format_name: str) -> list[EdgeprofError]:
+    """Return why runs ended early, for formats that have no place for it."""
+    from edgeprof.errors import EdgeprofError  # noqa: PLC0415  only here
+
+    shown = [] if format_name == "table" else results
+    return [EdgeprofError(w.text, hint=w.advice) for r in shown for w in r.warnings if w.code == "broken-off"]
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

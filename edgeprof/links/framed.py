@@ -54,6 +54,7 @@ class FramedSession:
         self._reader = wire.FrameReader()
         self._writer = wire.FrameWriter()
         self._ready: list[Any] = []
+        self._broken: FrameError | None = None
         self._hello: wire.Hello | None = None
         self._identity: dict[str, Any] = {}
         self._deadline = float("inf")
@@ -231,24 +232,37 @@ class FramedSession:
         """Return the next message; `what` is waited for, and named when it does not come."""
         until = min(time.monotonic() + timeout_s, self._deadline)
         while not self._ready:
+            if self._broken is not None:
+                raise self._broken
             self._beat()
             left = until - time.monotonic()
             if left <= 0:
                 raise self._silent(what)
-            try:
-                content = self._channel.read(min(left, HEARTBEAT_S))
-                self._ready += [m for m in map(wire.read, self._reader.feed(content)) if not _is_heartbeat(m)]
-            except TimeoutError:
-                continue
-            except EOFError as error:
-                if self._interrupted:
-                    raise Interrupted("stopped by Ctrl-C") from error
-                raise self._lost("it closed the connection") from error
-            except OSError as error:
-                raise self._lost(str(error)) from error
-            except wire.WireError as error:
-                raise FrameError(f"a {error.kind} frame from {self.name}: {error}", hint=FRAME_HINT) from error
+            self._take(self._received(min(left, HEARTBEAT_S)))
         return self._ready.pop(0)
+
+    def _received(self, timeout_s: float) -> bytes:
+        try:
+            return self._channel.read(timeout_s)
+        except TimeoutError:
+            return b""
+        except EOFError as error:
+            if self._interrupted:
+                raise Interrupted("stopped by Ctrl-C") from error
+            raise self._lost("it closed the connection") from error
+        except OSError as error:
+            raise self._lost(str(error)) from error
+
+    def _take(self, content: bytes) -> None:
+        """Turn bytes into messages; what came before a bad frame counts, and the bad frame is told after it."""
+        try:
+            for frame in self._reader.feed(content):
+                message = wire.read(frame)
+                if not _is_heartbeat(message):
+                    self._ready.append(message)
+        except wire.WireError as error:
+            self._broken = FrameError(f"a {error.kind} frame from {self.name}: {error}", hint=FRAME_HINT)
+            self._broken.__cause__ = error
 
     def _beat(self) -> None:
         """Let an agent that ends when its host is gone know that it is not."""

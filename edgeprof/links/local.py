@@ -20,9 +20,15 @@ def open_local(python: str | None = None) -> PipeChannel:
     """Start the agent under this Python, or the named one."""
     folder = cache_folder()
     interpreter = python or sys.executable
-    log = tempfile.TemporaryFile()  # noqa: SIM115  the channel owns it and closes it
     try:
         agent = install_agent(folder)
+    except OSError as error:
+        raise BoardUnreachable(
+            f"the agent cannot be put into {folder}: {error.strerror}",
+            hint="set EDGEPROF_CACHE to a folder that can be written",
+        ) from error
+    log = tempfile.TemporaryFile()  # noqa: SIM115  the channel owns it and closes it
+    try:
         process = subprocess.Popen(  # noqa: S603  our own agent under a Python that the user named
             [interpreter, str(agent), "serve", str(folder)],
             stdin=subprocess.PIPE,

@@ -22,7 +22,9 @@ class SimChannel:
     def __init__(self, board: Board, options: Sim) -> None:
         self._to_board: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._to_host: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._agent = SimulatedBoard(board, options, self._to_host.put, passed_time(lambda: self._agent.open))
+        self._agent = SimulatedBoard(
+            board, options, self._to_host.put, passed_time(lambda: self._agent.open), self._heard
+        )
         self._thread = threading.Thread(target=self._serve, name=f"sim:{board.id}", daemon=True)
         self._thread.start()
 
@@ -33,10 +35,21 @@ class SimChannel:
                 if content is None:
                     return
                 self._agent.receive(content)
-        except (Disconnected, wire.WireError):
+        except Disconnected:
             return
+        except wire.WireError as error:
+            self._agent.refuse(error)
         finally:
             self._to_host.put(None)
+
+    def _heard(self) -> bytes:
+        try:
+            content = self._to_board.get_nowait()
+        except queue.Empty:
+            return b""
+        if content is None:
+            raise Disconnected
+        return content
 
     def read(self, timeout_s: float) -> bytes:
         """Return what the board sent."""

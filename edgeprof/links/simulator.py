@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeprof import wire
-from edgeprof.errors import EdgeprofError, UsageError, did_you_mean
+from edgeprof.errors import EdgeprofError, ModelError, UsageError, did_you_mean
 from edgeprof.estimate.cost_model import OperatorLoad, operator_seconds
 
 if TYPE_CHECKING:
@@ -49,7 +49,12 @@ class SimulatedBoard:
     """The agent's side of one conversation; `send` gets the bytes of frames, `sleep` passes real time."""
 
     def __init__(
-        self, board: Board, options: Sim, send: Callable[[bytes], None], sleep: Callable[[float], None]
+        self,
+        board: Board,
+        options: Sim,
+        send: Callable[[bytes], None],
+        sleep: Callable[[float], None],
+        hear: Callable[[], bytes],
     ) -> None:
         if options.fault and options.fault not in FAULTS:
             hint = did_you_mean(options.fault, FAULTS) or f"known: {', '.join(FAULTS)}"
@@ -58,6 +63,7 @@ class SimulatedBoard:
         self._options = options
         self._send = send
         self._sleep = sleep
+        self._hear = hear
         self._random = random.Random(f"{board.id} {options.seed}")  # noqa: S311  reproducible, not secret
         self._reader = wire.FrameReader()
         self._writer = wire.FrameWriter()
@@ -132,6 +138,22 @@ class SimulatedBoard:
         self._now_s += seconds
         if self._options.pace:
             self._sleep(seconds * self._options.pace)
+        if not self.open:
+            raise Disconnected
+
+    def refuse(self, error: wire.WireError) -> None:
+        """Tell what was wrong with a frame."""
+        self._fail(0, "bad-request", f"{error.kind} frame: {error}")
+
+    def _cancelled(self, run: int) -> bool:
+        """Hear what the host said in the middle of a pass; tell whether it ends the pass."""
+        for frame in self._reader.feed(self._hear()):
+            message = wire.read(frame)
+            if isinstance(message, wire.Cancel):
+                self._fail(run, "cancelled", "the host asked for it")
+                return True
+            self._answer(message)
+        return False
 
     # ── hello and blobs ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -192,10 +214,17 @@ class SimulatedBoard:
         if self._fault == "oom" and not self._options.after:
             self._fail(message.run, "out-of-memory", "the simulated board has no memory left")
             return
+        if message.kind >= len(wire.PASSES):
+            self._fail(message.run, "bad-request", f"there is no pass {message.kind}")
+            return
         self._samples, self._crc = 0, 0
         self._say(wire.State(message.run, 0, self._state()))
         self._started(message)
-        ran = self._carry_out(message, wire.PASSES[message.kind])
+        try:
+            ran = self._carry_out(message, wire.PASSES[message.kind])
+        except ModelError as error:
+            self._fail(message.run, "model-rejected", error.message)
+            return
         if ran:
             self._say(wire.State(message.run, 1, self._state()))
             self._say(wire.Done(message.run, self._samples, self._crc))
@@ -244,6 +273,8 @@ class SimulatedBoard:
         end_s = self._now_s + message.duration_ms / 1000 if message.duration_ms else float("inf")
         left = message.runs or 1 << 62
         while left > 0 and self._now_s < end_s:
+            if self._cancelled(message.run):
+                return False
             count = min(left, BLOCK_SAMPLES)
             if self._fault == "oom" and self._samples >= self._options.after:
                 self._fail(message.run, "out-of-memory", "the simulated board has no memory left")

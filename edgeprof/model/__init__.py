@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import gc
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from edgeprof.model.reading import mapped
 
 if TYPE_CHECKING:
     import mmap
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["Graph", "Operator", "Quantization", "Subgraph", "Tensor", "read_model"]
@@ -32,27 +33,60 @@ _others = (
 )
 
 
-def read_model(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None, *, digest: bool = True) -> Graph:
+def read_model(
+    path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None, *, digest: bool = True, batch: int | None = None
+) -> Graph:
     """Return what is in a .tflite or .onnx file, told apart by content; weights stay in the file.
 
-    `shapes` fixes inputs whose dimensions vary. Without `digest`, `Graph.sha256` stays empty: hashing is the
-    only part whose cost grows with the bytes of the file. Raises FileUnreadable, ModelInvalid for what is not
-    a model or is damaged, ModelUnsupported for one that is too large to be read safely, and UsageError for
-    shapes that do not fit.
+    `shapes` fixes inputs whose dimensions vary; `batch` the first dimension of those where nothing else varies,
+    with a warning. Without `digest`, `Graph.sha256` stays empty: hashing is the only part whose cost grows with
+    the bytes of the file. Raises FileUnreadable, ModelInvalid for what is not a model or is damaged,
+    ModelUnsupported for one that is too large to be read safely, and UsageError for shapes that do not fit.
     """
-    with mapped(path) as memory:
+    with mapped(path) as memory, _without_collections():
         graph = _read(memory, path, shapes)
+        taken = {} if batch is None else _batches(graph, batch)
+        if taken:
+            graph = _read(memory, path, {**(shapes or {}), **taken})
+            said = f"the batch of {', '.join(map(repr, taken))} varies; taken as {batch}, which --shape changes"
+            graph = replace(graph, warnings=(said, *graph.warnings))
     if not digest:
         return graph
+    import hashlib  # noqa: PLC0415 (loading OpenSSL takes longer than reading a small model)
+
     with path.open("rb") as file:
         return replace(graph, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Keep the cyclic garbage collector still: it would look through every tensor again and again, for nothing."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+def _batches(graph: Graph, batch: int) -> dict[str, tuple[int, ...]]:
+    """Return shapes for the inputs that vary in their first dimension; none where one varies in another, too."""
+    inputs = [graph.tensors[index] for index in graph.inputs]
+    if any(tensor.shape is None or None in tensor.shape[1:] for tensor in inputs):
+        return {}
+    open_ones = [tensor for tensor in inputs if tensor.shape and tensor.shape[0] is None]
+    return {tensor.name: (batch, *(size or 0 for size in (tensor.shape or ())[1:])) for tensor in open_ones}
 
 
 def _read(memory: mmap.mmap, path: Path, shapes: Mapping[str, tuple[int, ...]] | None) -> Graph:
     if memory[4:8] == b"TFL3":
         from edgeprof.model.tflite import read_tflite  # noqa: PLC0415 (each reader only where its format is met)
 
-        return read_tflite(memory, path.name, shapes)
+        try:
+            return read_tflite(memory, path.name, shapes)
+        except ModelInvalid as error:
+            raise ModelInvalid(f"{path} is damaged: {error.message}", hint=error.hint) from None
     for start, what, hint in _others:
         if memory[: len(start)] == start:
             raise ModelInvalid(f"{path} is {what}; a .tflite or .onnx file is wanted", hint=hint)

@@ -238,7 +238,7 @@ def _notes(graph: Graph) -> list[str]:
         notes.append("the file carries offsets of its own (OfflineMemoryAllocation), which TFLM follows")
     folded = sum(node.type in {"DEQUANTIZE", "DENSIFY"} and _constant_operand(graph, node) for node in graph.operators)
     if folded:
-        notes.append(f"{folded} constants are dequantised at run time: TFLM folds nothing, so they count here")
+        notes.append(f"constants dequantised at run time: {folded}; TFLM folds nothing, so they count in its plan")
     return notes
 
 

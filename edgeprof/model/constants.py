@@ -32,9 +32,10 @@ _settings: Final[dict[str, frozenset[int]]] = {
     "PADV2": frozenset({1, 2}),
     "ConstantOfShape": frozenset({0}),
 }
+# Operands that are parameters although they are stored as wide whole numbers.
 _bias: Final = {
     "CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3, "CONV_3D": 2, "SVDF": 3,
-    "QLinearConv": 8,
+    "QLinearConv": 8, "QGemm": 6, "DequantizeLinear": 0,
 }  # fmt: skip
 _weight_types: Final = frozenset(
     name
@@ -46,20 +47,23 @@ _weight_types: Final = frozenset(
 class Constants(NamedTuple):
     """For one graph: the stored tensor behind each constant one, by index, itself where it is stored.
 
-    `folded` are the operators that a runtime evaluates once, before the first inference.
+    `folded` are the operators that a runtime evaluates once, before the first inference, `dequantised` the
+    tensors that DequantizeLinear makes of stored ones.
     """
 
     source: dict[int, int]
     folded: frozenset[int]
+    dequantised: frozenset[int]
 
 
 def find_constants(body: Body, file_format: Literal["tflite", "onnx"]) -> Constants:
     """Return the constant tensors of one graph, in time proportional to its operators."""
     source = {index: index for index, tensor in enumerate(body.tensors) if tensor.constant_bytes is not None}
     folded: set[int] = set()
+    dequantised: set[int] = set()
     for place, node in enumerate(body.operators):
         operands = [index for index in node.inputs if index >= 0]
-        if node.subgraphs or not _foldable(node, file_format) or any(index not in source for index in operands):
+        if any(index not in source for index in operands) or node.subgraphs or not _foldable(node, file_format):
             continue
         if node.type == "Constant" or not operands:
             folded.add(place) if node.type == "Constant" else None
@@ -69,14 +73,16 @@ def find_constants(body: Body, file_format: Literal["tflite", "onnx"]) -> Consta
         for index in node.outputs:
             if index >= 0:
                 source.setdefault(index, index if node.type == "ConstantOfShape" else source[largest])
-    return Constants(source, frozenset(folded))
+        if node.type == "DequantizeLinear":
+            dequantised.update(node.outputs)
+    return Constants(source, frozenset(folded), frozenset(dequantised))
 
 
 def parameters(body: Body, node: Operator, constants: Constants) -> dict[int, int]:
     """Return the parameters that an operator reads: their number by the index of the stored tensor.
 
-     Parameters are elements of constant tensors, biases and the statistics of batch normalisation included
-    ; not shapes, axes, paddings, indices, quantisation scales or zero points.
+    Parameters are elements of constant tensors, biases and the statistics of batch normalisation included; not
+    shapes, axes, paddings, indices, quantisation scales or zero points.
     """
     found: dict[int, int] = {}
     settings, bias = _settings.get(node.type, frozenset()), _bias.get(node.type)
@@ -85,7 +91,8 @@ def parameters(body: Body, node: Operator, constants: Constants) -> dict[int, in
         if stored is None or slot in settings:
             continue
         tensor = body.tensors[stored]
-        if tensor.dtype in _weight_types or tensor.quantization is not None or slot == bias:
+        weight = tensor.dtype in _weight_types or tensor.quantization is not None
+        if weight or slot == bias or index in constants.dequantised:
             found[stored] = _packed(node) or stored_elements(tensor)
     return found
 

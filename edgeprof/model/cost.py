@@ -6,7 +6,7 @@ normalise or look up have 0 MACs. Biases are not MACs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -15,10 +15,8 @@ from edgeprof.model.constants import Constants, constant_size, find_constants, p
 from edgeprof.model.graph import Body, Graph, Operator, Subgraph, bodies, tensor_bytes
 from edgeprof.model.macs import operator_macs
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 _largest = 2**63 - 1
+_longest_name = 40
 
 
 class OperatorCost(Struct, frozen=True, kw_only=True):
@@ -45,7 +43,8 @@ class ModelCost(Struct, frozen=True, kw_only=True):
     """The cost of one inference of a model, and of each operator of its main graph.
 
     `macs_count` and `activations_total_bytes` are None where something in the graph is not known;
-    `macs_known_count` is the sum of what is, and `unknown` names the operators that lack it, with reasons.
+    `macs_known_count` is the sum of what is, and `unknown` says why not and how many operators lack it, a line a
+    reason with the first of them named.
     Parameters and weights that several operators share are counted once. `activations_total_bytes` is
     traffic, the sum of all outputs, and not the memory needed.
     """
@@ -64,7 +63,7 @@ def operator_cost(graph: Graph, operator: Operator, subgraph: Subgraph | None = 
     """Return the cost of one operator of the main graph, or of a subgraph. For all of them, see model_cost."""
     body = subgraph or graph
     place = next((index for index, node in enumerate(body.operators) if node is operator), -1)
-    return _Costs(body, find_constants(body, graph.format), _body_macs(graph), graph.format).one(operator, place)
+    return _costs(graph, body, _body_macs(graph)).one(operator, place)
 
 
 def model_cost(graph: Graph) -> ModelCost:
@@ -73,12 +72,12 @@ def model_cost(graph: Graph) -> ModelCost:
     Raises ModelInvalid where sizes add up to more than any machine could hold.
     """
     macs = _body_macs(graph)
-    parts = [_Costs(body, find_constants(body, graph.format), macs, graph.format).every() for body in bodies(graph)]
+    every = [_costs(graph, body, macs) for body in bodies(graph)]
+    parts = [costs.every() for costs in every]
     main = parts[0]
     known = sum(cost.macs_count or 0 for cost in main)
     outputs = [cost.output_bytes for cost in main if not cost.folded]
-    parameters_count, weights_bytes = _totals(graph)
-    unknown = tuple(f"{cost.type} {cost.name!r}: {cost.reason}" for cost in main if cost.reason)
+    parameters_count, weights_bytes = _totals(every)
     for figure in (known, parameters_count, weights_bytes, sum(size or 0 for size in outputs)):
         if figure > _largest:
             raise ModelInvalid(f"the sizes in {graph.name} add up to {figure:.3g}, which no machine can hold")
@@ -90,8 +89,24 @@ def model_cost(graph: Graph) -> ModelCost:
         activations_total_bytes=None if None in outputs else sum(size or 0 for size in outputs),
         operators=main,
         subgraphs=tuple(parts[1:]),
-        unknown=unknown,
+        unknown=_unknown(main),
     )
+
+
+def _unknown(costs: tuple[OperatorCost, ...]) -> tuple[str, ...]:
+    groups: dict[str, list[OperatorCost]] = {}
+    for cost in costs:
+        if cost.reason:
+            groups.setdefault(cost.reason, []).append(cost)
+    return tuple(
+        f"{found[0].type} {_short(found[0].name)!r}{f' and {len(found) - 1} more' if len(found) > 1 else ''}: {reason}"
+        for reason, found in groups.items()
+    )
+
+
+def _short(name: str) -> str:
+    """Return the end of a name, which tells more than its scopes."""
+    return name if len(name) <= _longest_name else f"…{name[1 - _longest_name :]}"
 
 
 class _Costs(NamedTuple):
@@ -101,6 +116,7 @@ class _Costs(NamedTuple):
     constants: Constants
     macs: list[int | None]
     file_format: Literal["tflite", "onnx"]
+    sizes: list[int | None]
 
     def every(self) -> tuple[OperatorCost, ...]:
         return tuple(self.one(node, place) for place, node in enumerate(self.body.operators))
@@ -110,24 +126,37 @@ class _Costs(NamedTuple):
         folded = place in self.constants.folded
         stored = {source[index] for index in node.inputs if index in source}
         count, reason = (0, "") if folded else operator_macs(body, node, self.macs, self.file_format)
+        found = parameters(body, node, self.constants) if stored or node.captures else {}
         return OperatorCost(
             name=node.name,
             type=node.type,
-            parameters_count=sum(parameters(body, node, self.constants).values()),
+            parameters_count=sum(found.values()),
             macs_count=count,
             weights_bytes=sum(constant_size(body.tensors[index]) for index in stored),
-            input_bytes=_sum(body, {index for index in node.inputs if index >= 0 and index not in source}),
-            output_bytes=_sum(body, {index for index in node.outputs if index >= 0}),
+            input_bytes=_sum(self.sizes, {index for index in node.inputs if index >= 0 and index not in source}),
+            output_bytes=_sum(self.sizes, {index for index in node.outputs if index >= 0}),
             folded=folded,
             reason=reason,
         )
 
 
-def _sum(body: Body, indices: Iterable[int]) -> int | None:
-    # A handle to a variable or a table is no activation: what it stands for is read by the operators behind it.
-    tensors = [body.tensors[index] for index in indices]
-    sizes = [tensor_bytes(tensor) for tensor in tensors if tensor.dtype not in {"resource", "variant"}]
-    return None if None in sizes else sum(size or 0 for size in sizes)
+def _costs(graph: Graph, body: Body, macs: list[int | None]) -> _Costs:
+    return _Costs(body, find_constants(body, graph.format), macs, graph.format, _activation_sizes(body))
+
+
+def _activation_sizes(body: Body) -> list[int | None]:
+    """Return the bytes of every tensor; a handle to a variable or a table is none: its readers count what it names."""
+    return [0 if tensor.dtype in {"resource", "variant"} else tensor_bytes(tensor) for tensor in body.tensors]
+
+
+def _sum(sizes: list[int | None], indices: set[int]) -> int | None:
+    total = 0
+    for index in indices:
+        size = sizes[index]
+        if size is None:
+            return None
+        total += size
+    return total
 
 
 def _body_macs(graph: Graph) -> list[int | None]:
@@ -155,18 +184,18 @@ def _add_body_macs(graph: Graph, index: int, macs: list[int | None], done: set[i
     macs[index] = None if None in counts else sum(count or 0 for count in counts)
 
 
-def _totals(graph: Graph) -> tuple[int, int]:
+def _totals(every: list[_Costs]) -> tuple[int, int]:
     """Return parameters and weights in bytes of the whole model, whatever is shared counted once."""
     counts: dict[tuple[int, int], int] = {}
     sizes: dict[tuple[int, int], int] = {}
-    for place, body in enumerate(bodies(graph)):
-        constants = find_constants(body, graph.format)
+    for place, (body, constants, *_) in enumerate(every):
         captured = frozenset(body.captured) if isinstance(body, Subgraph) else frozenset()
+        source = constants.source
         for node in body.operators:
-            found = parameters(body, node, constants)
-            for index in (*node.inputs, *node.captures):
-                stored = constants.source.get(index)
-                if stored is None or stored in captured:
+            read = [source[index] for index in (*node.inputs, *node.captures) if index in source]
+            found = parameters(body, node, constants) if read else {}
+            for stored in read:
+                if stored in captured:
                     continue
                 offset = body.tensors[stored].constant_offset
                 key = (place, stored) if offset is None else (-1, offset)

@@ -76,13 +76,13 @@ class FlatBuffer:
         start, count = self.vector(table, slot, kind.size)
         if not count:
             return ()
-        self.budget.spend(count)
+        self.budget.spend(1 + count // 4)  # unpacked at once: scales of many channels cost less than tables
         return unpack_from(f"<{count}{kind.format[-1]}", self.memory, start)
 
     def floats(self, table: int, slot: int) -> tuple[float, ...]:
         """Return a vector of 32-bit floats."""
         start, count = self.vector(table, slot, 4)
-        self.budget.spend(count)
+        self.budget.spend(count // 4)
         return unpack_from(f"<{count}f", self.memory, start) if count else ()
 
     def text(self, table: int, slot: int) -> str:

@@ -40,8 +40,7 @@ def operator_macs(
     outputs = [body.tensors[index].shape if index >= 0 else None for index in node.outputs]
     try:
         count = formula(node, inputs, outputs)
-    except (IndexError, TypeError):
-        # Operands are missing, or have fewer dimensions than the operator is defined for.
+    except _Misfit:
         return None, "its operands do not fit the operator"
     if count is None:
         return None, "a dimension is not known"
@@ -78,111 +77,151 @@ def _times(shape: Shape | None, *factors: int | None) -> int | None:
     return None if elements is None or None in factors else elements * prod(factor or 0 for factor in factors)
 
 
-def _known(shape: Shape | None) -> tuple[int | None, ...]:
+class _Misfit(Exception):
+    """Operands are missing, or have other dimensions than the operator is defined for."""
+
+
+def _operand(shapes: list[Shape | None], place: int) -> Shape | None:
+    if place >= len(shapes):
+        raise _Misfit
+    return shapes[place]
+
+
+def _sizes(shapes: list[Shape | None], place: int, rank: int) -> Shape:
+    """Return the dimensions of an operand that must have so many; unknown ones where its rank is not known."""
+    shape = _operand(shapes, place)
     if shape is None:
-        return (None,) * 8
+        return (None,) * rank
+    if len(shape) != rank:
+        raise _Misfit
     return shape
+
+
+def _along(shapes: list[Shape | None], place: int, axis: int) -> int | None:
+    """Return one dimension of an operand."""
+    shape = _operand(shapes, place)
+    if shape is None:
+        return None
+    if not -len(shape) <= axis < len(shape):
+        raise _Misfit
+    return shape[axis]
+
+
+def _elements(shapes: list[Shape | None], *places: int) -> int | None:
+    """Return the elements of some operands together."""
+    return _sum(*(elements_count(_operand(shapes, place)) for place in places))
+
+
+def _rows(shapes: list[Shape | None]) -> Shape | None:
+    """Return all dimensions of the first operand but the last."""
+    shape = _operand(shapes, 0)
+    return None if shape is None else shape[:-1]
 
 
 def _convolution(_node: Operator, inputs: list[Shape | None], outputs: list[Shape | None]) -> int | None:
     """Weights [out, rows, columns, in / groups]."""
-    return _times(outputs[0], *_known(inputs[1])[1:])
+    return _times(_operand(outputs, 0), *_sizes(inputs, 1, 4)[1:])
 
 
 def _depthwise(_node: Operator, inputs: list[Shape | None], outputs: list[Shape | None]) -> int | None:
     """Weights [1, rows, columns, out]."""
-    return _times(outputs[0], *_known(inputs[1])[1:3])
+    return _times(_operand(outputs, 0), *_sizes(inputs, 1, 4)[1:3])
 
 
 def _fully_connected(_node: Operator, inputs: list[Shape | None], outputs: list[Shape | None]) -> int | None:
     """Weights [out, in], for every row."""
-    return _times(outputs[0], _known(inputs[1])[-1])
+    return _times(_operand(outputs, 0), _sizes(inputs, 1, 2)[1])
 
 
 def _transposed_convolution(_node: Operator, inputs: list[Shape | None], _outputs: list[Shape | None]) -> int | None:
     """Weights [out, rows, columns, in]; input [batch, height, width, in] is the third operand."""
-    return _times(inputs[2], *_known(inputs[1])[:3])
+    return _times(_sizes(inputs, 2, 4), *_sizes(inputs, 1, 4)[:3])
 
 
 def _convolution_3d(_node: Operator, inputs: list[Shape | None], outputs: list[Shape | None]) -> int | None:
     """Weights [depth, rows, columns, in, out]."""
-    return _times(outputs[0], *_known(inputs[1])[:4])
+    return _times(_operand(outputs, 0), *_sizes(inputs, 1, 5)[:4])
 
 
 def _transposed_convolution_3d(_node: Operator, inputs: list[Shape | None], _outputs: list[Shape | None]) -> int | None:
     """Weights [depth, rows, columns, out, in]; the input is the third operand."""
-    return _times(inputs[2], *_known(inputs[1])[:4])
+    return _times(_sizes(inputs, 2, 5), *_sizes(inputs, 1, 5)[:4])
 
 
 def _batch_matmul(node: Operator, inputs: list[Shape | None], outputs: list[Shape | None]) -> int | None:
-    return _times(outputs[0], _known(inputs[0])[-2 if integer(node, "adj_x") else -1])
+    return _times(_operand(outputs, 0), _along(inputs, 0, -2 if integer(node, "adj_x") else -1))
 
 
 def _svdf(_node: Operator, inputs: list[Shape | None], _outputs: list[Shape | None]) -> int | None:
     """Weights over features [filters, in] and over time [filters, memory], for each of the batch."""
-    return _times(_known(inputs[0])[:1], _sum(elements_count(inputs[1]), elements_count(inputs[2])))
+    return _times((_along(inputs, 0, 0),), _elements(inputs, 1, 2))
 
 
 def _rnn(_node: Operator, inputs: list[Shape | None], _outputs: list[Shape | None]) -> int | None:
     """Input and recurrent weights, both matrices, for each row: of the batch, or of batch and time."""
-    return _times(_known(inputs[0])[:-1], _sum(elements_count(inputs[1]), elements_count(inputs[2])))
+    return _times(_rows(inputs), _elements(inputs, 1, 2))
 
 
 def _lstm(node: Operator, inputs: list[Shape | None], _outputs: list[Shape | None]) -> int | None:
     """All matrices among the weights (gates, recurrence, projection), for each row. Peepholes are vectors: none."""
     basic = node.type == "LSTM" and integer(node, "kernel_type") == 1
     weights = inputs[2:3] if basic else [*inputs[1:9], *inputs[16:17]]
-    matrices = [elements_count(shape) for shape in weights if shape is not None and len(shape) == 2]  # noqa: PLR2004
-    return _times(_known(inputs[0])[:-1], _sum(*matrices))
+    return _times(_rows(inputs), _matrices(weights))
 
 
 def _bidirectional_lstm(_node: Operator, inputs: list[Shape | None], _outputs: list[Shape | None]) -> int | None:
     """Count both directions likewise; the states among the operands (35 to 38) are no weights."""
-    weights = [*inputs[1:35], *inputs[40:]]
-    matrices = [elements_count(shape) for shape in weights if shape is not None and len(shape) == 2]  # noqa: PLR2004
-    return _times(_known(inputs[0])[:-1], _sum(*matrices))
+    return _times(_rows(inputs), _matrices([*inputs[1:35], *inputs[40:]]))
+
+
+def _matrices(weights: list[Shape | None]) -> int | None:
+    """Return the elements of the weights that are matrices."""
+    return _sum(*(elements_count(shape) for shape in weights if shape is not None and len(shape) == 2))  # noqa: PLR2004
 
 
 def _bidirectional_rnn(_node: Operator, inputs: list[Shape | None], _outputs: list[Shape | None]) -> int | None:
-    weights = [inputs[1], inputs[2], inputs[5], inputs[6]]
-    return _times(_known(inputs[0])[:-1], _sum(*(elements_count(shape) for shape in weights)))
+    return _times(_rows(inputs), _elements(inputs, 1, 2, 5, 6))
 
 
 def _dot_general(node: Operator, inputs: list[Shape | None], outputs: list[Shape | None]) -> int | None:
-    left = _known(inputs[0])
-    return _times(outputs[0], *(left[axis] for axis in integers(node, "lhs_contracting_dimensions")))
+    axes = integers(node, "lhs_contracting_dimensions")
+    return _times(_operand(outputs, 0), *(_along(inputs, 0, axis) for axis in axes))
 
 
 def _general_convolution(node: Operator, inputs: list[Shape | None], outputs: list[Shape | None]) -> int | None:
-    kernel, out = _known(inputs[1]), integer(node, "kernel_output_feature_dimension")
-    return _times(outputs[0], *(size for axis, size in enumerate(kernel) if axis != out))
+    kernel, out = _operand(inputs, 1), integer(node, "kernel_output_feature_dimension")
+    if kernel is None:
+        return None
+    return _times(_operand(outputs, 0), *(size for axis, size in enumerate(kernel) if axis != out))
 
 
 def _onnx_convolution(node: Operator, inputs: list[Shape | None], outputs: list[Shape | None]) -> int | None:
     """Weights [out, in / groups, window]."""
-    return _times(outputs[0], *_known(inputs[3 if node.type == "QLinearConv" else 1])[1:])
+    weights = _operand(inputs, 3 if node.type == "QLinearConv" else 1)
+    return None if weights is None else _times(_operand(outputs, 0), *weights[1:])
 
 
 def _onnx_transposed_convolution(_node: Operator, inputs: list[Shape | None], _out: list[Shape | None]) -> int | None:
     """Weights [in, out / groups, window]."""
-    return _times(inputs[0], *_known(inputs[1])[1:])
+    weights = _operand(inputs, 1)
+    return None if weights is None else _times(_operand(inputs, 0), *weights[1:])
 
 
 def _gemm(node: Operator, inputs: list[Shape | None], outputs: list[Shape | None]) -> int | None:
-    return _times(outputs[0], _known(inputs[0])[0 if integer(node, "transA") else 1])
+    return _times(_operand(outputs, 0), _sizes(inputs, 0, 2)[0 if integer(node, "transA") else 1])
 
 
 def _matmul(node: Operator, inputs: list[Shape | None], outputs: list[Shape | None]) -> int | None:
-    return _times(outputs[0], _known(inputs[0])[-2 if integer(node, "transA") else -1])
+    return _times(_operand(outputs, 0), _along(inputs, 0, -2 if integer(node, "transA") else -1))
 
 
 def _packed_matmul(node: Operator, _inputs: list[Shape | None], outputs: list[Shape | None]) -> int | None:
-    return _times(outputs[0], integer(node, "K"))
+    return _times(_operand(outputs, 0), integer(node, "K"))
 
 
 def _onnx_recurrent(_node: Operator, inputs: list[Shape | None], _outputs: list[Shape | None]) -> int | None:
     """Weights W and R of all gates and directions, for each of the batch and each step."""
-    return _times(_known(inputs[0])[:2], _sum(elements_count(inputs[1]), elements_count(inputs[2])))
+    return _times(_sizes(inputs, 0, 3)[:2], _elements(inputs, 1, 2))
 
 
 def _einsum(node: Operator, inputs: list[Shape | None], _outputs: list[Shape | None]) -> int | None:
@@ -192,13 +231,13 @@ def _einsum(node: Operator, inputs: list[Shape | None], _outputs: list[Shape | N
     if len(terms) == 1 and len(inputs) == 1:
         return 0
     if len(terms) != 2 or len(inputs) != 2 or "." in operands:  # noqa: PLR2004 (two operands)
-        raise TypeError
+        raise _Misfit
     sizes: dict[str, int | None] = {}
     for term, shape in zip(terms, inputs, strict=True):
         if shape is None:
             return None
         if len(term) != len(shape):
-            raise TypeError
+            raise _Misfit
         for letter, size in zip(term, shape, strict=True):
             sizes[letter] = max(sizes.get(letter) or 0, size) if size is not None else sizes.get(letter)
     return _times((), *sizes.values())

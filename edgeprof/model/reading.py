@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from edgeprof.model.graph import Shape
 
 max_file_bytes: Final = 4 * 2**30
-max_operators: Final = 100_000
-max_tensors: Final = 200_000
-max_items: Final = 2_000_000
+max_operators: Final = 30_000
+max_tensors: Final = 80_000
+max_items: Final = 1_000_000
 max_rank: Final = 32
 max_elements: Final = 2**42
 max_depth: Final = 32

@@ -7,8 +7,8 @@ runs inside edgeprof.
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -22,6 +22,7 @@ from tflite_micro import runtime
 interpreter = runtime.Interpreter.from_file(sys.argv[1], arena_size=int(sys.argv[2]))
 interpreter.print_allocations()
 """
+_not_installed = "the tflite-micro wheel is not installed: pip install 'edgeprof[exact]'"
 _smallest_arena_bytes = 16 * 2**20
 _pattern = re.compile(r"Arena allocation (total|head|tail)\D*(\d+) bytes")
 
@@ -44,6 +45,10 @@ def recorded_arena_bytes(path: Path, *, python: str = sys.executable, timeout_s:
 
     `python` is an interpreter that has the tflite-micro wheel.
     """
+    import subprocess  # noqa: PLC0415 (its import takes as long as reading a small model)
+
+    if python == sys.executable and find_spec("tflite_micro") is None:
+        return RecordedArena(reason=_not_installed)
     arena_bytes = max(_smallest_arena_bytes, 4 * path.stat().st_size) if path.is_file() else _smallest_arena_bytes
     command = [python, "-c", _script, str(path), str(arena_bytes)]
     try:
@@ -57,6 +62,6 @@ def recorded_arena_bytes(path: Path, *, python: str = sys.executable, timeout_s:
     if len(found) == 3:  # noqa: PLR2004 (total, head and tail)
         return RecordedArena(total_bytes=found["total"], head_bytes=found["head"], tail_bytes=found["tail"])
     if "No module named 'tflite_micro'" in printed:
-        return RecordedArena(reason="the tflite-micro wheel is not installed: pip install 'edgeprof[exact]'")
+        return RecordedArena(reason=_not_installed)
     lines = [line for line in printed.splitlines() if line.strip()]
     return RecordedArena(reason=f"tflite-micro cannot run the model: {lines[-1] if lines else 'it said nothing'}")

@@ -20,6 +20,8 @@ def broadcast(shapes: Iterable[Shape | None]) -> Shape | None:
     ranked = [shape for shape in known if shape is not None]
     if len(ranked) < len(known) or not ranked:
         return None
+    if all(shape == ranked[0] for shape in ranked):
+        return ranked[0]
     rank = max(len(shape) for shape in ranked)
     padded = [(1,) * (rank - len(shape)) + shape for shape in ranked]
     sizes = [_broadcast_size(column) for column in zip(*padded, strict=True)]

@@ -236,6 +236,64 @@ def _split(node: Operator, inputs: Shapes, numbers: Numbers) -> Shapes | None:
     return None
 
 
+def _slice(_node: Operator, inputs: Shapes, numbers: Numbers) -> Shapes | None:
+    """Begin and size of each dimension; -1 takes the rest."""
+    match inputs, numbers:
+        case [[tuple(shape), *_], [_, tuple(begins), tuple(counts)]] if len(begins) == len(counts) == len(shape):
+            parts = zip(shape, begins, counts, strict=True)
+            return [tuple(_rest(size, begin) if count == -1 else count for size, begin, count in parts)]
+    return None
+
+
+def _rest(size: int | None, begin: int) -> int | None:
+    return None if size is None else max(size - begin, 0)
+
+
+def _strided_slice(node: Operator, inputs: Shapes, numbers: Numbers) -> Shapes | None:
+    """Slice as Python does; a bit of a mask leaves an end out, or takes one element and its dimension away."""
+    match inputs, numbers:
+        case [[tuple(shape), *_], [_, tuple(begins), tuple(ends), tuple(steps)]]:
+            pass
+        case _:
+            return None
+    if integer(node, "ellipsis_mask") or integer(node, "new_axis_mask") or integer(node, "offset"):
+        return None
+    if not len(begins) == len(ends) == len(steps) <= len(shape):
+        return None
+    sizes: list[int | None] = []
+    for axis, (size, begin, end, step) in enumerate(zip(shape, begins, ends, steps, strict=False)):
+        if _bit(node, "shrink_axis_mask", axis):
+            continue
+        first = None if _bit(node, "begin_mask", axis) else begin
+        last = None if _bit(node, "end_mask", axis) else end
+        whole = first in {None, 0} and last is None and step == 1
+        sizes.append(size if whole else _taken(size, slice(first, last, step)))
+    return [(*sizes, *shape[len(begins) :])]
+
+
+def _bit(node: Operator, mask: str, axis: int) -> bool:
+    return bool(integer(node, mask) >> axis & 1)
+
+
+def _taken(size: int | None, part: slice) -> int | None:
+    return None if size is None or not part.step else len(range(*part.indices(size)))
+
+
+def _gather(node: Operator, inputs: Shapes, _numbers: Numbers) -> Shapes | None:
+    match inputs:
+        case [tuple(shape), tuple(indices)]:
+            axis, batch = normal_axis(integer(node, "axis"), len(shape)), integer(node, "batch_dims")
+            if axis is None or not 0 <= batch <= min(axis, len(indices)):
+                return None
+            return [(*shape[:axis], *indices[batch:], *shape[axis + 1 :])]
+    return None
+
+
+def _transposed_convolution(_node: Operator, _inputs: Shapes, numbers: Numbers) -> Shapes | None:
+    """Return the first operand, which is the shape of the output."""
+    return [numbers[0]] if numbers and numbers[0] and len(numbers[0]) == 4 and min(numbers[0]) > 0 else None  # noqa: PLR2004
+
+
 _unary = (
     "ABS CAST CEIL COS DENSIFY DEQUANTIZE ELU EXP FAKE_QUANT FLOOR GELU HARD_SWISH L2_NORMALIZATION LEAKY_RELU "
     "LOCAL_RESPONSE_NORMALIZATION LOG LOGICAL_NOT LOGISTIC LOG_SOFTMAX NEG PRELU QUANTIZE RELU RELU6 RELU_0_TO_1 "
@@ -262,4 +320,8 @@ rules: dict[str, Rule] = {
     "EXPAND_DIMS": _expand_dims,
     "PACK": _pack,
     "SPLIT": _split,
+    "SLICE": _slice,
+    "STRIDED_SLICE": _strided_slice,
+    "GATHER": _gather,
+    "TRANSPOSE_CONV": _transposed_convolution,
 }

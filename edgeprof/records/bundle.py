@@ -9,7 +9,6 @@ from msgspec import Struct
 from edgeprof.records.result import (  # noqa: TC001  msgspec reads the annotations at run time
     Finding,
     Metric,
-    ModelFacts,
     Warned,
 )
 
@@ -22,6 +21,7 @@ class FoundModel(Struct, frozen=True, kw_only=True):
 
     `bytes` is its size unpacked, `compressed_bytes` what it takes in the archive, null where the archive is
     compressed as a whole. `metrics` are those of formats that edgeprof reads; otherwise `note` says why there are none.
+    `missing_files` hold weights of the model and are not in the bundle: the size is that without them.
     """
 
     path: str
@@ -32,6 +32,7 @@ class FoundModel(Struct, frozen=True, kw_only=True):
     sha256: str | None = None
     same_as: str | None = None
     metrics: dict[str, Metric] = {}
+    missing_files: tuple[str, ...] = ()
     note: str = ""
 
 
@@ -76,7 +77,7 @@ class CheckReport(Struct, frozen=True, kw_only=True):
     kind: Literal["model", "bundle", "result"]
     status: Literal["complete", "partial"]
     board: str | None
-    model: ModelFacts | None
+    model: FoundModel | None
     bundle: Bundle | None
     metrics: dict[str, Metric]
     findings: tuple[Finding, ...]

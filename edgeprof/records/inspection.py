@@ -26,8 +26,8 @@ class InspectedOperator(Struct, frozen=True, kw_only=True):
 
     name: str
     type: str
-    inputs: tuple[tuple[int | None, ...] | None, ...]
-    outputs: tuple[tuple[int | None, ...] | None, ...]
+    input_shapes: tuple[tuple[int | None, ...] | None, ...]
+    output_shapes: tuple[tuple[int | None, ...] | None, ...]
     dtype: str
     parameters_count: int
     macs_count: int | None

@@ -7,42 +7,40 @@ import io
 from typing import TYPE_CHECKING
 
 import msgspec
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from rich.text import Text
 
+from edgeprof.report.columns import Cell, Column, Page, columns, page, printable, wrapped
 from edgeprof.report.markdown import escape
 from edgeprof.report.rows import row_of
-from edgeprof.report.table import captured, text_console
 from edgeprof.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
     from edgeprof.records.inspection import BoardFit, Fit, InspectedOperator, Inspection
 
+    Rows = Sequence[tuple[int, InspectedOperator]]
+
 SORTS = ("order", "macs", "parameters", "weights", "live", "output")
+TOP = 40
 CURVE_ROWS = 32
-CURVE_WIDTH = 40
-VERDICT_STYLES = {"READY": "green", "READY WITH WARNINGS": "yellow", "NOT READY": "bold red", "UNKNOWN": "dim"}
+VERDICT_STYLES = {"READY": "green", "READY WITH WARNINGS": "yellow", "NOT READY": "red", "UNKNOWN": "dim"}
 
 
-def render_inspection(inspection: Inspection, format_name: str, *, sort: str = "order", top: int | None = None) -> str:
-    """Return an inspection in a format."""
+def render_inspection(inspection: Inspection, format_name: str, *, sort: str = "order", top: int | None = TOP) -> str:
+    """Return an inspection in a format; table and Markdown show `top` operators, the others all."""
     match format_name:
         case "json":
             return msgspec.json.format(msgspec.json.encode(inspection), indent=1).decode()
         case "csv":
             return _inspection_csv(inspection)
         case "markdown":
-            return _inspection_markdown(inspection, _sorted(inspection.operators, sort, top))
+            return _inspection_markdown(inspection, sort, top)
         case _:
-            return _inspection_table(inspection, _sorted(inspection.operators, sort, top))
+            return _inspection_table(inspection, sort, top)
 
 
-def _sorted(operators: Sequence[InspectedOperator], sort: str, top: int | None) -> list[tuple[int, InspectedOperator]]:
+def _sorted(inspection: Inspection, sort: str) -> list[tuple[int, InspectedOperator]]:
+    """Return the operators with their places, those that a runtime folds before the first inference left out."""
     keys = {
         "macs": lambda row: row.macs_count,
         "parameters": lambda row: row.parameters_count,
@@ -50,119 +48,140 @@ def _sorted(operators: Sequence[InspectedOperator], sort: str, top: int | None) 
         "live": lambda row: row.live_bytes,
         "output": lambda row: row.output_bytes,
     }
-    rows = list(enumerate(operators))
+    rows = [(place, row) for place, row in enumerate(inspection.operators) if not row.folded]
     if sort in keys:
         rows.sort(key=lambda row: -(keys[sort](row[1]) or 0))
-    return rows[:top] if top else rows
+    return rows
 
 
-def _inspection_table(inspection: Inspection, rows: Sequence[tuple[int, InspectedOperator]]) -> str:
-    console = text_console()
-    model = inspection.model
-    console.print(Text(f"{model.name} ({model.format}, {format_bytes(model.bytes or 0)})", style="bold"))
+# ── the table ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _inspection_table(inspection: Inspection, sort: str, top: int | None) -> str:
+    paper, model = page(), inspection.model
+    lines = [paper.styled(printable(f"{model.name} ({model.format}, {format_bytes(model.bytes or 0)})"), "bold")]
     for title, tensors in (("in ", model.inputs), ("out", model.outputs)):
         for tensor in tensors:
             quantised = f", scale {tensor.scale:g}, zero point {tensor.zero_point}" if tensor.scale is not None else ""
-            console.print(Text(f"  {title} {tensor.name} {tensor.dtype} {_shape(tensor.shape)}{quantised}"))
-    console.print(_totals(inspection))
-    console.print(_operators(rows, roofline=inspection.peak is not None))
-    left = len(inspection.operators) - len(rows)
-    if left:
-        console.print(Text(f"({left} more operators; --top shows more)", style="dim"))
-    _memory_curve(console, inspection)
-    if inspection.quantisation:
-        stored = ", ".join(f"{count} {kind}" for kind, count in inspection.quantisation.items())
-        console.print(Text(f"Constants: {stored}"))
-    for warning in inspection.warnings:
-        console.print(Text(f"! {warning}", style="yellow"))
-    return captured(console)
+            lines.append(printable(f"  {title} {tensor.name} {tensor.dtype} {_shape(tensor.shape)}{quantised}"))
+    lines += ["", *_totals(paper, inspection), ""]
+    rows = _sorted(inspection, sort)
+    lines += _operators(paper, rows[:top], roofline=any(row.roofline for row in inspection.operators))
+    lines += [paper.styled(text, "dim") for text in _left_out(inspection, len(rows), top)]
+    lines += ["", *_memory_curve(paper, inspection), ""]
+    stored = ", ".join(f"{count} of {kind}" for kind, count in inspection.quantisation.items())
+    notes = [f"constants: {stored}" if stored else "the model has no constants", *inspection.arena.notes]
+    lines += [paper.styled(line, "dim") for note in notes for line in _hanging(f"· {note}", paper.width)]
+    lines += [line for text in inspection.warnings for line in _hanging(f"! {text}", paper.width)]
+    return "\n".join(lines)
 
 
-def _totals(inspection: Inspection) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column("")
-    table.add_column("", justify="right", no_wrap=True)
-    table.add_column("")
+def _hanging(text: str, width: int) -> list[str]:
+    """Return a paragraph, the lines after the first set in under its text."""
+    first, *rest = wrapped(printable(text), width - 2)
+    return [first, *(f"  {line}" for line in rest)]
+
+
+def _left_out(inspection: Inspection, shown: int, top: int | None) -> list[str]:
+    folded = len(inspection.operators) - shown
+    said = [f"{shown - top:,} more operators; --top {shown} shows all"] if top is not None and shown > top else []
+    if folded:
+        said.append(f"not shown: {folded:,} that a runtime works out once, before the first inference")
+    return said
+
+
+def _totals(paper: Page, inspection: Inspection) -> list[str]:
+    rows: list[tuple[str, str, str]] = []
     for name, metric in inspection.metrics.items():
         row = row_of(name, metric)
-        table.add_row(row.title, row.value, Text(row.reason or metric.method, style="dim"))
+        rows.append((row.title, row.value, row.reason or metric.method))
     arena = inspection.arena
-    planned = "TFLM's greedy plan of the arena's head: what fits at least"
-    _add_bytes(table, "Arena, planned", arena.planner_bytes, planned, arena.planner_reason)
-    recorded = "recorded by TFLM on this machine; a 32-bit board needs less"
-    _add_bytes(table, "Arena, recorded", arena.recorded_bytes, recorded, arena.recorded_reason)
+    for title, value, method, reason in (
+        ("Arena, planned", arena.planner_bytes, "TFLM's greedy plan of the arena's head", arena.planner_reason),
+        (
+            "Arena, recorded",
+            arena.recorded_bytes,
+            "by TFLM on this 64-bit machine, head and tail",
+            arena.recorded_reason,
+        ),
+    ):
+        if inspection.model.format == "tflite":
+            rows.append((title, "—" if value is None else format_bytes(value), reason if value is None else method))
     if inspection.intensity is not None:
-        note = "operations a byte moved, 2 a MAC, activations and weights from memory each time"
-        table.add_row("Intensity", f"{inspection.intensity:.2f} op/B", Text(note, style="dim"))
+        note = "2 operations a MAC; activations and weights from memory each time"
+        rows.append(("Intensity", f"{inspection.intensity:.2f} op/B", note))
     if inspection.peak is not None:
-        _add_roofline(table, inspection)
-    return table
+        rows.append(_roofline(inspection))
+    head = (Column(""), Column("", right=True), Column("", wrap=True))
+    return columns(paper, head, [(title, value, Cell(note, "dim")) for title, value, note in rows])
 
 
-def _add_bytes(table: Table, title: str, value: int | None, method: str, reason: str) -> None:
-    table.add_row(
-        title, "—" if value is None else format_bytes(value), Text(reason if value is None else method, style="dim")
-    )
-
-
-def _add_roofline(table: Table, inspection: Inspection) -> None:
+def _roofline(inspection: Inspection) -> tuple[str, str, str]:
     peak = inspection.peak
-    if peak is None:
-        return
-    if inspection.bound_s is None or peak.ops_per_s is None or peak.bytes_per_s is None:
-        table.add_row("Roofline bound", "—", Text(peak.reason or "some operators' sizes are not known", style="dim"))
-        return
+    if peak is None or inspection.bound_s is None or peak.ops_per_s is None or peak.bytes_per_s is None:
+        reason = peak.reason if peak is not None and peak.reason else "the sizes of some operators are not known"
+        return "Roofline bound", "—", reason
     note = (
         f"no run on {peak.board} can be faster: {peak.ops_per_s / 1e9:,.1f} G op/s ({peak.unit}),"
-        f" {peak.bytes_per_s / 1e9:,.1f} GB/s, ridge {peak.ops_per_s / peak.bytes_per_s:.0f} op/B"
+        f" {peak.bytes_per_s / 1e9:,.1f} GB/s, ridge {peak.ops_per_s / peak.bytes_per_s:.1f} op/B"
     )
-    table.add_row("Roofline bound", format_duration(inspection.bound_s), Text(note, style="dim"))
+    return "Roofline bound", format_duration(inspection.bound_s), note
 
 
-def _operators(rows: Sequence[tuple[int, InspectedOperator]], *, roofline: bool) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("#", justify="right")
-    table.add_column("type", overflow="fold")
-    table.add_column("output", overflow="fold")
-    for title in ("MACs", "params", "weights", "live", *(("bound by",) if roofline else ())):
-        table.add_column(title, justify="right", no_wrap=True)
-    for index, row in rows:
-        cells = [
+def _operators(paper: Page, rows: Rows, *, roofline: bool) -> list[str]:
+    head = [
+        Column("#", right=True),
+        Column("type", wrap=True),
+        Column("dtype", spare=3),
+        Column("output", wrap=True),
+        Column("MACs", right=True),
+        Column("params", right=True, spare=1),
+        Column("weights", right=True, spare=2),
+        Column("live", right=True),
+        *([Column("bound by")] if roofline else []),
+    ]
+    cells = [
+        (
+            str(index),
+            row.type,
+            row.dtype,
+            _shape(row.output_shapes[0]) if row.output_shapes else "—",
             "?" if row.macs_count is None else f"{row.macs_count:,}",
             f"{row.parameters_count:,}",
             format_bytes(row.weights_bytes),
             "?" if row.live_bytes is None else format_bytes(row.live_bytes),
-        ]
-        if roofline:
-            cells.append(row.roofline.bound if row.roofline else "—")
-        shape = Text(f"{row.dtype} {_shape(row.outputs[0] if row.outputs else None)}")
-        table.add_row(str(index), Text(row.type + (" (folded)" if row.folded else "")), shape, *cells)
-    return table
+            *((row.roofline.bound if row.roofline else "—",) if roofline else ()),
+        )
+        for index, row in rows
+    ]
+    return columns(paper, head, cells)
 
 
-def _memory_curve(console: Console, inspection: Inspection) -> None:
-    live = [row.live_bytes or 0 for row in inspection.operators]
-    peak = max(live, default=0)
-    if not peak:
-        return
-    console.print(
-        Text(f"Memory alive over operators, peak {format_bytes(peak)} at {inspection.arena.peak_operator}", "bold")
-    )
+def _memory_curve(paper: Page, inspection: Inspection) -> list[str]:
+    """Return a bar for each operator, or for the largest of several where they are many."""
+    peak = inspection.metrics["activations_peak_bytes"].value
+    if peak is None:
+        return [paper.styled("No memory curve: the sizes of some tensors are not known", "dim")]
+    live = [(place, int(row.live_bytes or 0)) for place, row in _sorted(inspection, "order")]
     step = max(1, -(-len(live) // CURVE_ROWS))
+    groups = f", a bar the most of {step} operators" if step > 1 else ""
+    title = f"Memory alive over operators, peak {format_bytes(peak)} at {inspection.arena.peak_operator}{groups}"
+    lines = [paper.styled(line, "bold") for line in _hanging(title, paper.width)] if live else []
+    width = min(paper.width - 43, 60)
     for first in range(0, len(live), step):
-        part = live[first : first + step]
-        size = max(part)
-        index = first + part.index(size)
-        bar = "█" * max(1, round(size / peak * CURVE_WIDTH)) if size else ""
-        style = "bold red" if size == peak else "cyan"
-        line = Text(f"{index:>5} {inspection.operators[index].type[:24]:<24} ")
-        line.append(f"{bar:<{CURVE_WIDTH}}", style=style)
-        line.append(f" {format_bytes(size)}")
-        console.print(line)
+        index, size = max(live[first : first + step], key=lambda item: item[1])
+        bar = "█" * (max(1, round(size / peak * width)) if size else 0)
+        kind = printable(inspection.operators[index].type)[:22]
+        drawn = paper.styled(bar, "red" if size == peak else "cyan") + " " * (width - len(bar))
+        lines.append(f"{index:>6} {kind:<22} {drawn} {format_bytes(size):>10}")
+    return lines
 
 
 def _shape(shape: Sequence[int | None] | None) -> str:
     return "?" if shape is None else "x".join("?" if size is None else str(size) for size in shape) or "scalar"
+
+
+# ── CSV and Markdown ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _inspection_csv(inspection: Inspection) -> str:
@@ -176,18 +195,21 @@ def _inspection_csv(inspection: Inspection) -> str:
     return out.getvalue().rstrip("\n")
 
 
-def _inspection_markdown(inspection: Inspection, rows: Sequence[tuple[int, InspectedOperator]]) -> str:
+def _inspection_markdown(inspection: Inspection, sort: str, top: int | None) -> str:
+    rows = _sorted(inspection, sort)
     lines = [f"### {escape(inspection.model.name)}", "", "| figure | value | how |", "| --- | ---: | --- |"]
     for name, metric in inspection.metrics.items():
         row = row_of(name, metric)
         lines.append(f"| {row.title} | {row.value} | {escape(row.reason or metric.method)} |")
     lines += ["", "| # | type | output | MACs | parameters | live |", "| ---: | --- | --- | ---: | ---: | ---: |"]
-    for index, operator in rows:
+    for index, operator in rows[:top]:
         macs = "?" if operator.macs_count is None else f"{operator.macs_count:,}"
         live = "?" if operator.live_bytes is None else format_bytes(operator.live_bytes)
-        shape = _shape(operator.outputs[0] if operator.outputs else None)
+        shape = _shape(operator.output_shapes[0] if operator.output_shapes else None)
         kind = escape(operator.type)
         lines.append(f"| {index} | {kind} | {shape} | {macs} | {operator.parameters_count:,} | {live} |")
+    lines += [f"\n{text}" for text in _left_out(inspection, len(rows), top)]
+    lines += [f"\n> {escape(text)}" for text in inspection.warnings]
     return "\n".join(lines)
 
 
@@ -208,28 +230,51 @@ def render_fit(fit: Fit, format_name: str) -> str:
 
 
 def _fit_table(fit: Fit) -> str:
-    console = text_console()
-    console.print(Text(f"{fit.model.name} ({format_bytes(fit.model.bytes or 0)}) on {len(fit.boards)} boards", "bold"))
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("board", "verdict", "flash", "memory", "why"):
-        table.add_column(title, no_wrap=title != "why")
+    """Return a line for each board with what is left over, and under it why where it is not READY."""
+    paper = page()
+    boards = "1 board" if len(fit.boards) == 1 else f"{len(fit.boards)} boards"
+    lines = [paper.styled(printable(f"{fit.model.name} ({format_bytes(fit.model.bytes or 0)}) on {boards}"), "bold")]
+    lines += [line for text in _needs(fit) for line in _hanging(f"· needs {text}", paper.width)]
+    head = (Column("board"), Column("verdict"), Column("flash", right=True), Column("memory", right=True))
+    rows = []
     for board in fit.boards:
-        why = "" if board.verdict == "READY" else board.reason
-        why += f". Shrink first: {board.shrink}" if board.shrink else ""
-        verdict = Text(board.verdict, style=VERDICT_STYLES[board.verdict])
-        memory = _used(board, "sram_peak_bytes") or _used(board, "memory_peak_bytes")
-        table.add_row(board.board, verdict, _used(board, "flash_bytes"), memory, Text(why))
-    console.print(table)
-    for assumption in fit.assumptions:
-        console.print(Text(f"assumed on microcontrollers: {assumption}", style="dim"))
-    return captured(console)
+        memory = _left(board, "sram_peak_bytes") or _left(board, "memory_peak_bytes")
+        verdict = Cell(board.verdict, VERDICT_STYLES[board.verdict])
+        rows.append((board.board, verdict, _left(board, "flash_bytes"), memory))
+    title, rule, *drawn = columns(paper, head, rows)
+    lines += ["", title, rule]
+    for board, line in zip(fit.boards, drawn, strict=True):
+        why = [] if board.verdict == "READY" else [f"{board.reason}."]
+        why += [f"Shrink first: {board.shrink}."] if board.shrink else []
+        lines += [
+            line,
+            *(paper.styled(f"    {text}", "dim") for text in wrapped(" ".join(why), paper.width - 4) if text),
+        ]
+    lines.append("")
+    for assumption in fit.assumptions if any("sram_peak_bytes" in board.metrics for board in fit.boards) else ():
+        lines += [paper.styled(line, "dim") for line in _hanging(f"· on microcontrollers: {assumption}", paper.width)]
+    return "\n".join(lines)
 
 
-def _used(board: BoardFit, metric: str) -> str:
+def _needs(fit: Fit) -> list[str]:
+    """Return what the model needs of each kind of memory, which is the same on all boards of a kind."""
+    names = {"flash_bytes": "flash", "sram_peak_bytes": "SRAM in one block", "memory_peak_bytes": "RAM under Linux"}
+    found: dict[str, str] = {}
+    for board in fit.boards:
+        for name, metric in board.metrics.items():
+            if metric.value is not None and name not in found:
+                more = metric.high is not None and metric.high > metric.value and name == "sram_peak_bytes"
+                most = f" to {format_bytes(metric.high or 0)}" if more else ""
+                found[name] = f"{format_bytes(metric.value)}{most} of {names[name]} ({metric.method})"
+    return list(found.values())
+
+
+def _left(board: BoardFit, metric: str) -> str:
     finding = next((finding for finding in board.findings if finding.metric == metric), None)
     if finding is None or finding.value is None or finding.threshold is None:
         return ""
-    return f"{format_bytes(finding.value)} of {format_bytes(finding.threshold)}"
+    left = finding.threshold - finding.value
+    return f"{format_bytes(left)} left" if left >= 0 else f"{format_bytes(-left)} short"
 
 
 def _fit_csv(fit: Fit) -> str:

@@ -1,0 +1,71 @@
+"""JUnit XML, which CI systems display: one test case a limit."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET  # writes only
+
+from edgeprof.report.rows import heading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from edgeprof.records.bundle import CheckReport
+    from edgeprof.records.result import Finding, Result
+
+# XML 1.0 has no way to write these, escaped or not.
+_unwritable = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def render(results: Sequence[Result]) -> str:
+    """Return the findings of several results, a suite each."""
+    return _document((heading(result), result.findings) for result in results)
+
+
+def render_check(report: CheckReport) -> str:
+    """Return the findings of one check as one suite."""
+    return _document([(report.path, report.findings)])
+
+
+def _document(suites: Iterable[tuple[str, Sequence[Finding]]]) -> str:
+    root = ET.Element("testsuites", name="edgeprof")
+    total = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
+    for name, findings in suites:
+        suite = _suite(name, findings)
+        root.append(suite)
+        total = {key: count + int(suite.get(key, "0")) for key, count in total.items()}
+    root.attrib |= {key: str(count) for key, count in total.items()}
+    ET.indent(root, " ")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}'
+
+
+def _suite(name: str, findings: Sequence[Finding]) -> ET.Element:
+    failed = sum(finding.verdict == "FAIL" for finding in findings)
+    skipped = sum(finding.verdict in {"SKIP", "INCONCLUSIVE"} for finding in findings)
+    suite = ET.Element("testsuite", name=_text(name), tests=str(len(findings)))
+    suite.attrib |= {"failures": str(failed), "errors": "0", "skipped": str(skipped), "time": "0"}
+    for finding in findings:
+        suite.append(_case(name, finding))
+    return suite
+
+
+def _case(suite: str, finding: Finding) -> ET.Element:
+    """Return a case: FAIL is a failure, SKIP and INCONCLUSIVE are skipped, WARN passes and says so."""
+    # CI systems take dots for packages and tell cases apart by class and name.
+    place = f"edgeprof.{_text(suite).replace('.', '_').replace('/', '_')}"
+    case = ET.Element("testcase", classname=place, name=_text(finding.limit), time="0")
+    said = _text(f"{finding.verdict} ({finding.tier}): {finding.reason}")
+    more = _text(f"{finding.metric}, basis {finding.basis or 'none'}. Source: {finding.source or 'none'}")
+    match finding.verdict:
+        case "FAIL":
+            ET.SubElement(case, "failure", message=said, type=finding.tier).text = f"{said}\n{more}"
+        case "SKIP" | "INCONCLUSIVE":
+            ET.SubElement(case, "skipped", message=said).text = more
+        case "PASS" | "WARN":
+            ET.SubElement(case, "system-out").text = f"{said}\n{more}"
+    return case
+
+
+def _text(text: str) -> str:
+    return _unwritable.sub("�", text)
