@@ -201,7 +201,9 @@ def bundle_metrics(bundle: Bundle) -> dict[str, Metric]:
     total, method = sum(model.bytes for model in bundle.models), f"sum of {count}, unpacked, each stored copy counted"
     packed_method = f"sum of {count} as the archive stores them"
     return {
-        "model_bytes": _absent(method, f"{missing[0].path}: {missing[0].missing_files[0]} is not in the bundle")
+        "model_bytes": replace(
+            _absent(method, f"{missing[0].path}: {missing[0].missing_files[0]} is not in the bundle"), low=total
+        )
         if missing
         else _computed(total, method),
         "model_compressed_bytes": _computed(sum(packed), packed_method)
@@ -220,7 +222,8 @@ def _largest(name: str, models: Sequence[FoundModel]) -> Metric:
         seen = {id(model) for _, model in known}
         model = next(model for model in models if id(model) not in seen)
         figure = model.metrics.get(name)
-        return _absent(method, f"{model.path}: {figure.reason if figure else model.note or 'not read'}")
+        told = f"{model.path}: {figure.reason if figure else model.note or 'not read'}"
+        return replace(_absent(method, told), low=max((value for value, _ in known), default=None))
     value, model = max(known, key=lambda pair: pair[0])
     return _computed(value, f"{method}: {model.path}" if len(models) > 1 else f"of {model.path}")
 

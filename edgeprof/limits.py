@@ -131,13 +131,22 @@ def _compare(limit: Limit, metric: Metric | None, accepted: frozenset[Basis]) ->
     if metric is None:
         return _Comparison(None, "this run does not measure it")
     if metric.value is None:
-        return _Comparison(None, f"not measured: {metric.reason}")
+        return _compare_unknown(limit, metric)
     if metric.basis in limit.bases:
         return _compare_value(limit, metric, metric.value)
     if metric.basis not in accepted:
         return _Comparison(None, f"the figure is {metric.basis}; --accept-basis {metric.basis} lets it count")
     holds, reason = _compare_value(limit, metric, metric.value)
     return _Comparison(holds, f"{reason} (on the basis {metric.basis}, which --accept-basis opened)")
+
+
+def _compare_unknown(limit: Limit, metric: Metric) -> _Comparison:
+    """Fail what is too much already by its lower bound; nothing else can be told."""
+    too_much = metric.low is not None and limit.comparison in {"<", "<="} and not _holds(metric.low, limit)
+    if metric.low is None or not too_much or metric.basis not in limit.bases:
+        return _Comparison(None, f"not measured: {metric.reason}")
+    seen = _figure(limit.metric, metric.low)
+    return _Comparison(holds=False, reason=f"at least {seen}, the limit is {_wanted(limit)}; {metric.reason}")
 
 
 def _compare_value(limit: Limit, metric: Metric, value: float) -> _Comparison:

@@ -100,9 +100,12 @@ def _once(rig: Rig, person: Person, *, watched: bool = False) -> Timed:
     options = ["--no-memory", "--runs", str(SAMPLES), "--quiet", "--format", "json", "--target", rig.url()]
     began = time.time()
     done = subprocess.run(
-        [*program, "profile", str(MODEL), *options], env=person.environment, capture_output=True, text=True, check=True
-    )
+        [*program, "profile", str(MODEL), *options],
+        env=person.environment, cwd=person.home, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     wall_s = time.time() - began
+    if done.returncode:
+        raise RuntimeError(done.stderr)
     measured = _measuring_s(person)
     parts = _parts(json.loads(done.stderr.splitlines()[-1]), began, wall_s, measured) if watched else {}
     return Timed(wall_s, wall_s - measured["load, warm-up, runs"], parts)

@@ -80,13 +80,10 @@ def main() -> NoReturn:
     """Run the command line and end with the documented exit code; never a traceback."""
     try:
         code = group.main(standalone_mode=False, prog_name="edgeprof")
-        sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except SystemExit as stop:
-        if isinstance(stop.__context__, BrokenPipeError):  # click ends with 1, which here means a failed limit
-            sys.exit(INTERRUPTED)
-        raise
+    except SystemExit:  # only for a closed standard output; click's 1 for it would read as a failed limit
+        sys.exit(INTERRUPTED)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
@@ -99,6 +96,7 @@ def main() -> NoReturn:
     except Exception as error:  # noqa: BLE001  the last resort: our bug, told as one
         _say_bug(error)
         sys.exit(BUG)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def say_error(error: EdgeprofError) -> None:

@@ -147,7 +147,7 @@ def test_float16_weights_behind_a_dequantize_are_weights_and_not_activations() -
     assert liveness(graph).lower_bound_bytes == 32 + 16
     plan = greedy_arena_plan(graph)
     assert plan.planner_bytes == 32 + 128 + 16
-    assert plan.notes == ("1 constants are dequantised at run time: TFLM folds nothing, so they count here",)
+    assert plan.notes == ("constants dequantised at run time: 1; TFLM folds nothing, so they count in its plan",)
 
 
 def test_control_flow_counts_its_larger_branch_and_both_bodies_are_read() -> None:
