@@ -144,6 +144,8 @@ def _output_paths(targets: Sequence[str], output: Path | None) -> dict[str, Path
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputUnwritable(f"cannot write results into {output}: {error.strerror}") from error
+    if len(set(targets)) < len(targets):
+        raise UsageError(f"a target is named twice: {', '.join(targets)}")
     return {target: output / f"{re.sub('[^A-Za-z0-9.-]+', '-', target)}.json" for target in targets}
 
 

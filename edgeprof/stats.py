@@ -35,7 +35,7 @@ def percentile(ordered: Sequence[float], q: float) -> float:
 
 def enough_for(q: float, count: int) -> bool:
     """Tell whether a percentile may be printed at all."""
-    return count >= FEWEST_SAMPLES.get(q, math.ceil(1 / (1 - q)))
+    return count >= FEWEST_SAMPLES.get(q, math.ceil(1 / (1 - q) - 1e-9))
 
 
 def median_bounds(ordered: Sequence[float], confidence: float = 0.95) -> Bounds:

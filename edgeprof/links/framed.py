@@ -198,7 +198,7 @@ class FramedSession:
                 inputs=hashes["inputs"],
                 format=plan.format,
                 runtime=runtime,
-                shapes=json.dumps(plan.shapes),
+                shapes=json.dumps(plan.shapes) if plan.format in self._known_hello().formats.split(",") else "",
                 files=_files(hashes),
             )
         )
@@ -218,6 +218,8 @@ class FramedSession:
             self._channel.write(self._writer.frame(message))
         except OSError as error:
             raise self._lost(str(error)) from error
+        except wire.WireError as error:
+            raise FrameError(f"{type(message).__name__} cannot be sent to {self.name}: {error}") from error
 
     def _await(self, wanted: type[Any], timeout_s: float, what: str) -> Any:  # noqa: ANN401  the type asked for
         until = time.monotonic() + timeout_s

@@ -1,0 +1,119 @@
+"""What every test gets: folders of its own, and the command line as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+from hypothesis import settings
+
+from edgeprof.records.result import (
+    BoardUsed,
+    Environment,
+    Metric,
+    ModelFacts,
+    Pass,
+    Plan,
+    Result,
+    Samples,
+    TargetUsed,
+    Tool,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+settings.register_profile("edgeprof", deadline=None)  # a busy host is no failure
+settings.load_profile("edgeprof")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+COMMAND = (sys.executable, "-m", "edgeprof")
+
+
+class Cli(Protocol):
+    """Runs one command to its end."""
+
+    def __call__(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Return how it ended and what it wrote."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _folders_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep everything out of the user's folders; the cache is shared, so that runtimes are probed once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEPROF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("EDGEPROF_STATE", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("EDGEPROF_CONFIG", str(tmp_path_factory.mktemp("config")))
+        patch.setenv("NO_COLOR", "1")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give each test a state folder of its own: `last` is its own last result."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("EDGEPROF_STATE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a test a cache of its own: its path is in the command line of every process of the agent."""
+    folder = tmp_path / "own-cache"
+    monkeypatch.setenv("EDGEPROF_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def kws() -> Path:
+    """Return the path of an int8 keyword-spotting model."""
+    return REPOSITORY / "examples" / "models" / "kws_int8.tflite"
+
+
+@pytest.fixture
+def small_result() -> Result:
+    """Return a result of one pass without anything measured."""
+    return Result(
+        schema="edgeprof.result/1",
+        id="20260101T000000000000-abcdef",
+        created="2026-01-01T00:00:00+00:00",
+        status="complete",
+        group=None,
+        variant=None,
+        tool=Tool(name="edgeprof", version="0", command=("edgeprof",)),
+        model=ModelFacts(name="m.tflite", format="tflite", bytes=1, sha256="00", inputs=(), outputs=()),
+        target=TargetUsed(name="local", link="local"),
+        board=BoardUsed(id=None, name="a board", kind="linux"),
+        runtime=None,
+        environment=Environment(),
+        plan=Plan(passes=(Pass(kind="latency", runs=1),), format="tflite"),
+        metrics={"latency_p50_s": Metric(value=0.001, basis="measured", count=1, method="p50")},
+        breakdowns={},
+        samples=Samples(launch=(), start_s=(), duration_s=(), batch=(), flags=()),
+        operators=(),
+        sensors=(),
+        findings=(),
+        warnings=(),
+    )
+
+
+@pytest.fixture
+def edgeprof() -> Cli:
+    """Return a function that runs `edgeprof` with these arguments."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            env={**os.environ, **environment},
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "fuzz_bundle.py"
+
+
+def fuzzer() -> Any:  # noqa: ANN401  a script has no type
+    spec = importlib.util.spec_from_file_location("fuzz_bundle", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["fuzz_bundle"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_damaged_bundles_are_scanned_or_refused_and_nothing_else() -> None:
+    script = fuzzer()
+    outcome = script.fuzz(script.default_corpus(), seconds=2.0, seed=3)
+    assert outcome.tried > 20
+    assert outcome.findings == []
+    assert outcome.slowest_s < script.slow_s
