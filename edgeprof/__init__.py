@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgeprof.api import load_result, profile
+    from edgeprof.api import check, doctor, fit, inspect, load_result, profile
     from edgeprof.boards import list_boards, load_board
     from edgeprof.errors import EdgeprofError
     from edgeprof.plan import Options
@@ -14,12 +14,29 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["EdgeprofError", "Options", "Result", "__version__", "list_boards", "load_board", "load_result", "profile"]
+__all__ = [
+    "EdgeprofError",
+    "Options",
+    "Result",
+    "__version__",
+    "check",
+    "doctor",
+    "fit",
+    "inspect",
+    "list_boards",
+    "load_board",
+    "load_result",
+    "profile",
+]
 
 _PLACES = {
     "EdgeprofError": "edgeprof.errors",
     "Options": "edgeprof.plan",
     "Result": "edgeprof.records.result",
+    "check": "edgeprof.api",
+    "doctor": "edgeprof.api",
+    "fit": "edgeprof.api",
+    "inspect": "edgeprof.api",
     "list_boards": "edgeprof.boards",
     "load_board": "edgeprof.boards",
     "load_result": "edgeprof.api",

@@ -9,13 +9,15 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec.structs import replace
 
+from edgeprof.checking import check, never_in
 from edgeprof.errors import EdgeprofError, OutputUnwritable, UnknownName, UsageError
 from edgeprof.inputs import file_inputs, random_inputs, read_beside
-from edgeprof.limits import judge, parse_limit
+from edgeprof.limit_profiles import read_limits
+from edgeprof.limits import judge
 from edgeprof.model import read_model
 from edgeprof.plan import Options, make_plan
 from edgeprof.records.result import Result, Warned
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from edgeprof.targets import Target
 
 
+__all__ = ["check", "doctor", "exit_code", "fit", "inspect", "list_targets", "load_result", "profile", "profile_all"]
+
 DEFAULTS = Options()
 
 
@@ -53,6 +57,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     outputs: str | Path | None = None,
     limits: Sequence[str | Limit] = (),
     accept_basis: Sequence[Basis] = (),
+    gate: Literal["target", "hard"] = "target",
     output: str | Path | None = None,
     group: str | None = None,
     on_event: Callable[[Plan, Event], None] | None = None,
@@ -63,7 +68,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     Everything is decided before the board is touched. A run that breaks off after its first sample gives a result of
     status `partial`; before it, the error is raised. Raises EdgeprofError and nothing else.
     """
-    rules = tuple(parse_limit(limit) if isinstance(limit, str) else limit for limit in limits)
+    rules = read_limits(limits)
     place = resolve_target(target)
     facts = _board_of(place, board)
     graph = read_model(Path(model), shapes)
@@ -80,7 +85,8 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     raise_fatal(begun, outcome)
 
     result = filled_result(begun, outcome.measurement, failure=outcome.failure, board=facts, folders=board_folders())
-    result = replace(result, findings=judge(result.metrics, rules, accept_basis))
+    findings = judge(result.metrics, rules, accept_basis, gate=gate, never=never_in(result))
+    result = replace(result, findings=findings)
     if outputs is not None:
         _write_outputs(Path(outputs), outcome.measurement)
     return _keep(result, Path(output) if output is not None else None)

@@ -16,9 +16,11 @@ COMMANDS = {
     "profile": "Measure a model on this machine, on a board or on a simulated one.",
     "inspect": "Show what a model needs: operators, MACs, parameters, memory. No board needed.",
     "fit": "Tell on which boards a model fits, and what to shrink where it does not.",
+    "check": "Judge a model, an app bundle or a result by limits.",
     "report": "Draw a result again; needs no board.",
     "doctor": "Show what is missing or noisy on a target, and what mends it.",
     "targets": "List what can be reached from here; trust the key of an SSH host.",
+    "limits": "List the profiles of limits, show one with the source of each limit.",
     "boards": "List the known boards, show what is known of one, check a board file.",
 }
 """Name and help of each command; the module of the same name holds it as `command`."""

@@ -49,6 +49,13 @@ if TYPE_CHECKING:
 @click.option("--outputs", type=click.Path(path_type=Path), help="Write the outputs to this NPZ.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
 @click.option("--timeout", "timeout_s", type=Duration(), help="Give up after this time, such as 10m.")
+@click.option(
+    "--limits",
+    "profiles",
+    metavar="NAME|FILE",
+    multiple=True,
+    help="Judge by a profile of limits, such as edge, or your own FILE.toml. May be repeated.",
+)
 @click.option("--limit", "limits", multiple=True, help="A limit such as 'latency_p99_s<0.05'. May be repeated.")
 @click.option(
     "--accept-basis",
@@ -57,8 +64,15 @@ if TYPE_CHECKING:
     type=click.Choice(BASES),
     help="Let limits also judge figures of this basis.",
 )
+@click.option(
+    "--gate",
+    type=click.Choice(("target", "hard")),
+    default="target",
+    show_default=True,
+    help="With hard, a missed target is a WARN.",
+)
 @click.option("--strict", is_flag=True, help="WARN exits 1, INCONCLUSIVE exits 6.")
-@format_option("table", "json", "markdown", "csv")
+@format_option("table", "json", "markdown", "csv", "junit")
 @click.option(
     "-o",
     "--output",
@@ -89,7 +103,8 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     with progress(given["targets"], quiet=given["quiet"], verbose=given["verbose"]) as on_event:
         results, failures = profile_all(
             given["model"], given["targets"], board=given["board"], options=options, shapes=dict(given["shapes"]),
-            inputs=given["inputs"], outputs=given["outputs"], limits=given["limits"], accept_basis=given["accepted"],
+            inputs=given["inputs"], outputs=given["outputs"], limits=(*given["profiles"], *given["limits"]),
+            accept_basis=given["accepted"], gate=given["gate"],
             output=given["output"], on_event=on_event,
         )  # fmt: skip
     if results:

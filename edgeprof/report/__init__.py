@@ -15,6 +15,7 @@ FORMATS = {
     "json": "edgeprof.report.json",
     "markdown": "edgeprof.report.markdown",
     "csv": "edgeprof.report.csv",
+    "junit": "edgeprof.report.junit",
 }
 """Each module has `render(results) -> str`; it is imported when its format is asked for."""
 
