@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from msgspec.structs import replace
 
@@ -19,7 +19,7 @@ from edgeprof.inputs import file_inputs, random_inputs, read_beside
 from edgeprof.limit_profiles import read_limits
 from edgeprof.limits import judge
 from edgeprof.model import read_model
-from edgeprof.plan import Options, make_plan
+from edgeprof.plan import Asked, Options, make_plan
 from edgeprof.records.result import Result, Warned
 from edgeprof.results import begun_result, filled_result, guessed_shapes
 from edgeprof.running import Stop, measure, raise_fatal
@@ -62,12 +62,14 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     group: str | None = None,
     on_event: Callable[[Plan, Event], None] | None = None,
     stop: Stop | None = None,
+    **asked: Unpack[Asked],
 ) -> Result:
-    """Measure a model on a target and judge it.
+    """Measure a model on a target and judge it; `runs=`, `launches=`, `threads=` and the like change `options`.
 
     Everything is decided before the board is touched. A run that breaks off after its first sample gives a result of
     status `partial`; before it, the error is raised. Raises EdgeprofError and nothing else.
     """
+    options = options._replace(**asked)
     rules = read_limits(limits)
     place = resolve_target(target)
     facts = _board_of(place, board)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from edgeprof.errors import ModelDoesNotFit, UsageError
 from edgeprof.records.result import Pass, Plan
@@ -35,6 +35,21 @@ class Options(NamedTuple):
     seed: int = 0
     timeout_s: float | None = None
     runtime: str = ""
+
+
+class Asked(TypedDict, total=False):
+    """The options by name, for callers who give only some of them."""
+
+    runs: int | None
+    launches: int
+    warmup: int | None
+    duration_s: float | None
+    threads: int
+    batch: int | None
+    per_op: bool
+    memory: bool
+    seed: int
+    timeout_s: float | None
 
 
 def make_plan(graph: Graph, inputs: Inputs, options: Options, board: Board | None = None) -> Plan:

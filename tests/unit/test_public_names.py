@@ -10,7 +10,8 @@ import pytest
 import edgeprof
 
 PUBLIC = {
-    "EdgeprofError", "Options", "Result", "__version__", "list_boards", "load_board", "load_result", "profile",
+    "EdgeprofError", "Options", "Result", "__version__", "check", "doctor", "fit", "inspect", "list_boards",
+    "load_board", "load_result", "profile",
 }  # fmt: skip
 HEAVY = {"numpy", "onnx", "onnxruntime", "asyncssh", "serial", "rich", "msgspec", "ai_edge_litert"}
 
