@@ -24,7 +24,7 @@ from edgeprof.records.result import Result, Warned
 from edgeprof.results import begun_result, filled_result, guessed_shapes
 from edgeprof.running import Stop, measure, raise_fatal
 from edgeprof.store import check_writable, keep_result, last_result, read_result, recover_result, write_result
-from edgeprof.targets import Sim, board_folders, resolve_target, ssh_place
+from edgeprof.targets import Emu, Qemu, Sim, board_folders, resolve_target, runs_programs, ssh_place
 from edgeprof.units import parse_frequency
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from edgeprof.limits import Limit
     from edgeprof.links.ssh_keys import OfferedKey
+    from edgeprof.model.graph import Graph
     from edgeprof.reachable import Reachable
     from edgeprof.records.board import Board
     from edgeprof.records.checks import Diagnosis
@@ -75,14 +76,16 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     facts = _board_of(place, board)
     graph = read_model(Path(model), shapes)
     given = file_inputs(graph, Path(inputs)) if inputs else random_inputs(graph, options.seed)
-    plan = make_plan(graph, given, options._replace(outputs=bool(outputs) or options.outputs), facts)
+    options = options._replace(outputs=bool(outputs) or options.outputs)
+    content, options = _executable(Path(model), graph, place, options)
+    plan = make_plan(graph, given, options, facts)
     for path in (output, outputs):
         if path is not None:
             check_writable(Path(path))
 
     begun = begun_result(_new_id(), _now(), sys.argv, graph=graph, plan=plan, target=place, board=facts)
     begun = replace(begun, group=group, warnings=guessed_shapes(given))
-    blobs = {"model": Path(model).read_bytes(), "inputs": given.blob, **read_beside(Path(model), graph)}
+    blobs = {"model": content, "inputs": given.blob, **read_beside(Path(model), graph)}
     outcome = measure(begun, place, facts, blobs, on_event=on_event, stop=stop)
     raise_fatal(begun, outcome)
 
@@ -92,6 +95,19 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     if outputs is not None:
         _write_outputs(Path(outputs), outcome.measurement)
     return _keep(result, Path(output) if output is not None else None)
+
+
+def _executable(path: Path, graph: Graph, target: Target, options: Options) -> tuple[bytes, Options]:
+    """Return what the target executes, the file or the program packed from it; emulated, it needs no warm-up."""
+    if not runs_programs(target.place):
+        return path.read_bytes(), options
+    from edgeprof.program import pack_program  # noqa: PLC0415  only for microcontrollers
+
+    options = options._replace(format="program")
+    if isinstance(target.place, Qemu | Emu):  # deterministic: one counted run says it all
+        runs = options.runs or (None if options.duration_s else 1)
+        options = options._replace(runs=runs, warmup=options.warmup or 0)
+    return pack_program(graph, path).content, options
 
 
 def profile_all(
@@ -204,7 +220,9 @@ def _write_outputs(path: Path, measurement: Measurement) -> None:
 def _board_of(target: Target, named: str | None) -> Board | None:
     from edgeprof.boards import load_board  # noqa: PLC0415  only where a board is named
 
-    name = named or target.board or (target.place.board if isinstance(target.place, Sim) else None)
+    place = target.place
+    told = place.board if isinstance(place, Sim | Qemu) else place.core if isinstance(place, Emu) else None
+    name = named or target.board or told
     return load_board(name, board_folders()) if name else None
 
 

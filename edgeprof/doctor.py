@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edgeprof.errors import LinkError
 from edgeprof.links import open_session
 from edgeprof.records.checks import Check, Diagnosis
-from edgeprof.targets import Local, Sim, Ssh
+from edgeprof.targets import Emu, Local, MlperfTiny, Qemu, Serial, Sim, Ssh
 from edgeprof.units import format_bytes
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ def _reach(target: Target, identified: AgentIdentified) -> Iterator[Check]:
             way = "on this machine"
         case Sim():
             way = "simulated in this process"
+        case Serial(url=url) | MlperfTiny(url=url):
+            way = f"over the serial port {url}"
+        case Qemu() | Emu():
+            way = "in an emulator on this machine"
     yield Check(name="reach", verdict="OK", seen=f"{way}: {identified.agent}, protocol {identified.protocol}")
     if identified.basis != "measured":
         yield Check(

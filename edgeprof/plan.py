@@ -35,6 +35,7 @@ class Options(NamedTuple):
     seed: int = 0
     timeout_s: float | None = None
     runtime: str = ""
+    format: str = ""
 
 
 class Asked(TypedDict, total=False):
@@ -66,7 +67,7 @@ def make_plan(graph: Graph, inputs: Inputs, options: Options, board: Board | Non
         passes.append(Pass(kind="outputs", threads=options.threads))
     return Plan(
         passes=tuple(passes),
-        format=graph.format,
+        format=options.format or graph.format,
         runtime=options.runtime,
         seed=options.seed,
         inputs=inputs.source,

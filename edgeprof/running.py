@@ -66,7 +66,7 @@ def measure(
     events: list[Event] = []
     failure: EdgeprofError | None = None
     try:
-        with Journal(begun) as journal, open_session(target, board) as session:
+        with Journal(begun) as journal, open_session(target, board, blobs) as session:
             if stop is not None:
                 stop.register(session)
             for event in session.run(begun.plan, blobs):

@@ -301,16 +301,18 @@ def all_samples(measurement: Measurement) -> Samples:
 
 
 def operator_times(measurement: Measurement) -> tuple[OperatorTime, ...]:
-    """Return the mean time of each operator an inference, in the order of execution."""
+    """Return what each operator takes an inference, in the order of execution: time, or instructions where those count."""
     asked = [measured for measured in measurement.passes if measured.kind == "operators"]
     rows = asked[0].operators if asked else ()
     total = sum(row.total for row in rows)
+    counted = measurement.counter_unit == "instructions"
     runs = max((row.calls for row in rows), default=1)
     return tuple(
         OperatorTime(
             name=row.name,
             type=row.type,
-            time_s=row.total / runs,
+            time_s=None if counted else row.total / runs,
+            instructions_count=row.total / runs if counted else None,
             share_ratio=row.total / total if total else 0.0,
             calls=row.calls,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar, assert_never
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
@@ -43,8 +43,36 @@ class Sim(Struct, frozen=True, kw_only=True, tag="sim"):
     pace: float = 0.0
 
 
-Place = Local | Ssh | Sim
-P = TypeVar("P", Local, Ssh, Sim)
+class Serial(Struct, frozen=True, kw_only=True, tag="serial"):
+    """A microcontroller with edgeprof's agent behind a serial port; `url` is a device path or a pyserial URL."""
+
+    url: str
+    baud: int = 115200
+    dtr: Literal["on", "off", "pulse"] = "on"
+
+
+class MlperfTiny(Struct, frozen=True, kw_only=True, tag="mlperf-tiny"):
+    """A microcontroller with somebody's firmware that speaks the MLPerf Tiny protocol."""
+
+    url: str
+    baud: int = 115200
+    dtr: Literal["on", "off", "pulse"] = "on"
+
+
+class Qemu(Struct, frozen=True, kw_only=True, tag="qemu"):
+    """A microcontroller board in QEMU, with edgeprof's agent."""
+
+    board: str
+
+
+class Emu(Struct, frozen=True, kw_only=True, tag="emu"):
+    """A microcontroller core in unicorn, with edgeprof's agent."""
+
+    core: str
+
+
+Place = Local | Ssh | Sim | Serial | MlperfTiny | Qemu | Emu
+P = TypeVar("P", Local, Ssh, Sim, Serial, MlperfTiny, Qemu, Emu)
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -77,7 +105,10 @@ class Configuration(Struct, frozen=True, kw_only=True):
     boards: BoardFolders = BoardFolders()
 
 
-SCHEMES = ("local", "ssh://[user@]host[:port]", "sim:BOARD", "a name from edgeprof.toml")
+SCHEMES = (
+    "local", "ssh://[user@]host[:port]", "serial:///dev/ttyACM0", "mlperf-tiny:///dev/ttyACM0", "qemu:mps2-an386",
+    "emu:cortex-m4", "sim:BOARD", "a name from edgeprof.toml",
+)  # fmt: skip
 
 
 def resolve_target(text: str) -> Target:
@@ -108,12 +139,50 @@ def parse_place(text: str) -> Place | None:
             if not parts.path:
                 raise UsageError(f"target {text!r} names no board", hint="edgeprof boards list")
             return _decode(text, Sim, {"board": parts.path, **_query(text, parts.query)})
+        case "qemu" | "emu":
+            return _emulated(text, parts.scheme, parts.path)
+        case scheme if scheme.partition("+")[0] in {"serial", "mlperf-tiny"}:
+            return _serial(text)
         case "":
             return None
         case scheme:
             raise UnknownName(
                 f"unknown kind of target {scheme!r} in {text!r}", hint=f"a target is {', '.join(SCHEMES)}"
             )
+
+
+def _emulated(text: str, scheme: str, name: str) -> Qemu | Emu:
+    if not name:
+        known = "mps2-an385, mps2-an386, mps2-an500" if scheme == "qemu" else "cortex-m3, cortex-m4, cortex-m7"
+        raise UsageError(f"target {text!r} names nothing", hint=f"{scheme}: takes {known}")
+    query = _query(text, urlsplit(text).query)
+    if scheme == "qemu":
+        return _decode(text, Qemu, {"board": name, **query})
+    return _decode(text, Emu, {"core": name, **query})
+
+
+def _serial(text: str) -> Serial | MlperfTiny:
+    """Take `serial:///dev/ttyACM0?baud=115200`, or `serial+socket://host:port` and any other pyserial URL."""
+    parts = urlsplit(text)
+    link, _, inner = parts.scheme.partition("+")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    ours: dict[str, str] = {name: options.pop(name) for name in ("baud", "dtr") if name in options}
+    if inner:
+        rest = "&".join(name if not value else f"{name}={value}" for name, value in options.items())
+        url = f"{inner}://{parts.netloc}{parts.path}{'?' + rest if rest else ''}"
+    else:
+        if parts.netloc or not parts.path:
+            raise UsageError(f"target {text!r} names no port", hint=f"{link}:///dev/ttyACM0, with three slashes")
+        ours |= options
+        url = parts.path
+    if link == "serial":
+        return _decode(text, Serial, {"url": url, **ours})
+    return _decode(text, MlperfTiny, {"url": url, **ours})
+
+
+def runs_programs(place: Place) -> bool:
+    """Tell whether the agent there runs packed programs instead of model files."""
+    return isinstance(place, Serial | Qemu | Emu)
 
 
 def _ssh(text: str) -> Ssh:
@@ -167,15 +236,7 @@ def ssh_place(text: str) -> Ssh:
 
 def link_name(place: Place) -> str:
     """Return the link's name as a result holds it."""
-    match place:
-        case Local():
-            return "local"
-        case Ssh():
-            return "ssh"
-        case Sim():
-            return "sim"
-        case _:
-            assert_never(place)
+    return str(place.__struct_config__.tag)
 
 
 # ── edgeprof.toml ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from edgeprof.targets import Local, Sim, Ssh
+from edgeprof.errors import UsageError
+from edgeprof.targets import Emu, Local, MlperfTiny, Qemu, Serial, Sim, Ssh
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from edgeprof.links.framed import FramedSession
     from edgeprof.records.board import Board
     from edgeprof.session import Channel
     from edgeprof.targets import Target
 
 
-def open_session(target: Target, board: Board | None) -> FramedSession:
-    """Return a conversation with the target's agent; it is open until it is left."""
+def open_session(target: Target, board: Board | None, blobs: Mapping[str, bytes] | None = None) -> FramedSession:
+    """Return a conversation with the target's agent, open until it is left.
+
+    An emulator can be started with the blobs in its memory, which saves their way over an emulated serial line.
+    """
     from edgeprof.links.framed import FramedSession  # noqa: PLC0415  only when a board is asked
 
-    return FramedSession(open_channel(target, board), name=target.name)
+    return FramedSession(open_channel(target, board, blobs or {}), name=target.name)
 
 
-def open_channel(target: Target, board: Board | None) -> Channel:
+def open_channel(target: Target, board: Board | None, blobs: Mapping[str, bytes]) -> Channel:
     """Start or reach the agent and return the way to it."""
     match target.place:
         case Local(python=python):
@@ -36,5 +42,19 @@ def open_channel(target: Target, board: Board | None) -> Channel:
             from edgeprof.links.ssh import open_ssh  # noqa: PLC0415  the same
 
             return open_ssh(place)
+        case Serial() as place:
+            from edgeprof.links.serial_port import open_serial  # noqa: PLC0415  the same
+
+            return open_serial(place.url, place.baud, dtr=place.dtr)
+        case Qemu() as place:
+            from edgeprof.links.qemu import open_qemu  # noqa: PLC0415  the same
+
+            return open_qemu(place.board, tuple(blobs.values()))
+        case Emu() as place:
+            from edgeprof.links.emu import open_emu  # noqa: PLC0415  the same
+
+            return open_emu(place.core, tuple(blobs.values()))
+        case MlperfTiny():
+            raise UsageError("firmware that speaks the MLPerf Tiny protocol has no frames")
         case _:
             assert_never(target.place)

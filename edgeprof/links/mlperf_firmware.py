@@ -275,7 +275,10 @@ class Firmware:
         words = self._channel.last_words()
         if not self._identified:
             return self._unreachable(words or reason)
-        return LinkLost(f"the link to {self.name} was lost: {words or reason}")
+        return LinkLost(
+            f"the link to {self.name} was lost: {words or reason}",
+            hint="look at the cable and the board's supply; what came before it is kept",
+        )
 
     def _unreachable(self, reason: str) -> LinkError:
         seen, hint = line_trouble(self._heard)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import random
 import struct
+import zipfile
+from typing import TYPE_CHECKING
 
 from edgeprof import wire
 from edgeprof.agent.runtimes import read_inputs
-from edgeprof.errors import ModelInvalid
+from edgeprof.errors import FileUnreadable, ModelInvalid, UsageError
+from edgeprof.inputs import Inputs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BENCHMARK_INPUTS: dict[str, tuple[str, int]] = {
     "ad01": ("float32", 640),
@@ -16,6 +22,31 @@ BENCHMARK_INPUTS: dict[str, tuple[str, int]] = {
     "vww01": ("uint8", 27648),
 }
 """What the suite's firmware takes over the wire, by the name that it gives its model."""
+
+
+def firmware_inputs(path: Path | None, seed: int) -> Inputs:
+    """Return what a model that is not here is fed: the user's NPZ of one array, or values for each of the suite's."""
+    if path is None:
+        return Inputs(benchmark_inputs(seed), f"seeded random values (seed {seed})", {}, ())
+    import numpy as np  # noqa: PLC0415  only for the user's own inputs
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        raise FileUnreadable(
+            f"cannot read the inputs {path}: {error}", hint="numpy.savez writes such a file"
+        ) from error
+    if len(arrays) != 1 or any(array.ndim == 0 or not array.size for array in arrays.values()):
+        raise UsageError(
+            f"{path} holds {sorted(arrays)}: the firmware takes one array, its first axis counts inferences",
+            hint="its other axes are the bytes that the firmware expects, in its own type",
+        )
+    ((name, array),) = arrays.items()
+    shape = tuple(int(size) for size in array.shape[1:])
+    rows = [np.ascontiguousarray(row).tobytes() for row in array]
+    blob = wire.pack_inputs([(name, array.dtype.name, shape, rows)])
+    return Inputs(blob, f"{path.name} ({len(rows)} inferences)", {}, ())
 
 
 def benchmark_inputs(seed: int) -> bytes:

@@ -7,7 +7,10 @@ import os
 import selectors
 import subprocess
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
 
 CLOSE_TIMEOUT_S = 3.0
 READ_BYTES = 1 << 17
@@ -16,7 +19,10 @@ READ_BYTES = 1 << 17
 class PipeChannel:
     """Reads from one descriptor, writes to another; ends the process when closed."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], log: IO[bytes], folder: TemporaryDirectory[str] | None = None
+    ) -> None:
+        self._folder = folder
         self._process = process
         self._log = log
         self._wake_read, self._wake_write = os.pipe()
@@ -85,3 +91,5 @@ class PipeChannel:
         os.close(self._wake_read)
         os.close(self._wake_write)
         self._log.close()
+        if self._folder is not None:
+            self._folder.cleanup()

@@ -118,7 +118,7 @@ class SerialChannel:
                 ready = [key.fileobj for key, _ in selector.select(timeout_s)]
             content: bytes = self._port.read(READ_BYTES) if self._descriptor in ready else b""
         except OSError as error:
-            self._lost = f"{self.url} is gone: unplugged, switched off or taken by another program ({error})"
+            self._lost = f"{self.url} is gone: unplugged, switched off or taken by another program"
             raise EOFError from error
         return content
 

@@ -231,13 +231,14 @@ class Samples(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OperatorTime(Struct, frozen=True, kw_only=True):
-    """Mean time of one operator an inference, and its share of all operators' time."""
+    """What one operator takes an inference, by the agent's counter, and its share of all operators' sum."""
 
     name: str
     type: str
-    time_s: float
+    time_s: float | None
     share_ratio: float
     calls: int
+    instructions_count: float | None = None
     macs_count: int | None = None
 
 

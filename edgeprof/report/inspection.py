@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     Rows = Sequence[tuple[int, InspectedOperator]]
 
-SORTS = ("order", "macs", "parameters", "weights", "live", "output")
 TOP = 40
 CURVE_ROWS = 32
 VERDICT_STYLES = {"READY": "green", "READY WITH WARNINGS": "yellow", "NOT READY": "red", "UNKNOWN": "dim"}

@@ -19,7 +19,7 @@ from edgeprof.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgeprof.records.result import Finding, Metric, Result, Warned
+    from edgeprof.records.result import Finding, Metric, OperatorTime, Result, Warned
 
 TOP_OPERATORS = 12
 VERDICT_STYLES = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red", "SKIP": "dim", "INCONCLUSIVE": "yellow"}
@@ -85,17 +85,24 @@ def _metrics(result: Result) -> Table:
 
 
 def _operators(result: Result) -> Table:
-    slowest = sorted(result.operators, key=lambda row: -row.time_s)[:TOP_OPERATORS]
+    slowest = sorted(result.operators, key=lambda row: -row.share_ratio)[:TOP_OPERATORS]
     left = len(result.operators) - len(slowest)
     title = f"Operators, slowest first{f' ({left} more not shown)' if left else ''}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("operator")
     table.add_column("type", no_wrap=True)
-    table.add_column("time", justify="right", no_wrap=True)
+    counted = any(row.instructions_count is not None for row in slowest)
+    table.add_column("instructions" if counted else "time", justify="right", no_wrap=True)
     table.add_column("share", justify="right", no_wrap=True)
     for row in slowest:
-        table.add_row(Text(row.name), Text(row.type), format_duration(row.time_s), f"{row.share_ratio * 100:.1f} %")
+        table.add_row(Text(row.name), Text(row.type), _taken(row), f"{row.share_ratio * 100:.1f} %")
     return table
+
+
+def _taken(row: OperatorTime) -> str:
+    if row.instructions_count is not None:
+        return f"{row.instructions_count:,.0f}"
+    return "—" if row.time_s is None else format_duration(row.time_s)
 
 
 def _findings(findings: Sequence[Finding]) -> Table:
