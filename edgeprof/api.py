@@ -19,17 +19,18 @@ from edgeprof.inputs import file_inputs, random_inputs, read_beside
 from edgeprof.limit_profiles import read_limits
 from edgeprof.limits import judge
 from edgeprof.model import read_model
-from edgeprof.plan import Asked, Options, make_plan
+from edgeprof.plan import Asked, Options, make_firmware_plan, make_plan
 from edgeprof.records.result import Result, Warned
 from edgeprof.results import begun_result, filled_result, guessed_shapes
 from edgeprof.running import Stop, measure, raise_fatal
 from edgeprof.store import check_writable, keep_result, last_result, read_result, recover_result, write_result
-from edgeprof.targets import Emu, Qemu, Sim, board_folders, resolve_target, runs_programs, ssh_place
+from edgeprof.targets import Emu, MlperfTiny, Qemu, Sim, board_folders, resolve_target, runs_programs, ssh_place
 from edgeprof.units import parse_frequency
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from edgeprof.inputs import Inputs
     from edgeprof.limits import Limit
     from edgeprof.links.ssh_keys import OfferedKey
     from edgeprof.model.graph import Graph
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["check", "doctor", "exit_code", "fit", "inspect", "list_targets", "load_result", "profile", "profile_all"]
 
 DEFAULTS = Options()
+IN_FIRMWARE = "firmware"
+"""The MODEL that is on the board already."""
 
 
 def profile(  # noqa: PLR0913  one keyword an option of the command line
@@ -74,18 +77,22 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     rules = read_limits(limits)
     place = resolve_target(target)
     facts = _board_of(place, board)
-    graph = read_model(Path(model), shapes)
-    given = file_inputs(graph, Path(inputs)) if inputs else random_inputs(graph, options.seed)
     options = options._replace(outputs=bool(outputs) or options.outputs)
-    content, options = _executable(Path(model), graph, place, options)
-    plan = make_plan(graph, given, options, facts)
+    graph = _model_for(place, model, shapes)
+    given = _inputs_for(graph, Path(inputs) if inputs else None, options.seed)
+    blobs = {"inputs": given.blob}
+    if graph is None:
+        plan = make_firmware_plan(given, options)
+    else:
+        content, options = _executable(Path(model), graph, place, options)
+        blobs |= {"model": content, **read_beside(Path(model), graph)}
+        plan = make_plan(graph, given, options, facts)
     for path in (output, outputs):
         if path is not None:
             check_writable(Path(path))
 
     begun = begun_result(_new_id(), _now(), sys.argv, graph=graph, plan=plan, target=place, board=facts)
     begun = replace(begun, group=group, warnings=guessed_shapes(given))
-    blobs = {"model": content, "inputs": given.blob, **read_beside(Path(model), graph)}
     outcome = measure(begun, place, facts, blobs, on_event=on_event, stop=stop)
     raise_fatal(begun, outcome)
 
@@ -95,6 +102,27 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     if outputs is not None:
         _write_outputs(Path(outputs), outcome.measurement)
     return _keep(result, Path(output) if output is not None else None)
+
+
+def _model_for(target: Target, model: str | Path, shapes: dict[str, tuple[int, ...]] | None) -> Graph | None:
+    """Read the model; None for `firmware`, the one that is on the board already."""
+    on_board = isinstance(target.place, MlperfTiny)
+    if on_board == (str(model) == IN_FIRMWARE):
+        return None if on_board else read_model(Path(model), shapes)
+    raise UsageError(
+        f"{model} cannot be put on {target.name}: its model is part of its firmware"
+        if on_board
+        else f"{IN_FIRMWARE!r} is what is on an MLPerf Tiny board; {target.name} is none",
+        hint=f"edgeprof profile {IN_FIRMWARE} --target mlperf-tiny:///dev/ttyACM0",
+    )
+
+
+def _inputs_for(graph: Graph | None, path: Path | None, seed: int) -> Inputs:
+    if graph is None:
+        from edgeprof.links.mlperf_inputs import firmware_inputs  # noqa: PLC0415  only for such firmware
+
+        return firmware_inputs(path, seed)
+    return file_inputs(graph, path) if path else random_inputs(graph, seed)
 
 
 def _executable(path: Path, graph: Graph, target: Target, options: Options) -> tuple[bytes, Options]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeprof.errors import LinkError
 from edgeprof.links import open_session
+from edgeprof.links.framed import FramedSession
 from edgeprof.records.checks import Check, Diagnosis
 from edgeprof.targets import Emu, Local, MlperfTiny, Qemu, Serial, Sim, Ssh
 from edgeprof.units import format_bytes
@@ -13,7 +14,6 @@ from edgeprof.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgeprof.links.framed import FramedSession
     from edgeprof.records.board import Board
     from edgeprof.records.events import AgentIdentified, RuntimesFound
     from edgeprof.targets import Target
@@ -31,16 +31,18 @@ def diagnose(target: Target, board: Board | None) -> Diagnosis:
     try:
         with open_session(target, board) as session:
             identified = session.identify()
-            found = [session.probe(name, fresh=True) for name in FORMATS]
-            state = session.board_state()
-            python = _python_of(session)
+            framed = session if isinstance(session, FramedSession) else None
+            found = [framed.probe(name, fresh=True) for name in FORMATS] if framed else []
+            state = framed.board_state() if framed else {}
+            python = _python_of(framed) if framed else ""
     except LinkError as error:
         cost = "nothing can be measured there"
         lost = Check(name="reach", verdict="MISSING", seen=error.message, remedy=error.hint, cost=cost)
         return Diagnosis(target=target.name, board=board.name if board else "", checks=(lost,))
     known = board.name if board else ""
     name = known or identified.board or str(identified.identity.get("cpu", ""))
-    checks = (*_reach(target, identified), *_runtimes(found, python), *_state(state))
+    runtimes = _runtimes(found, python) if found else ()
+    checks = (*_reach(target, identified), *runtimes, *_state(state))
     return Diagnosis(target=target.name, board=name, checks=checks)
 
 

@@ -96,12 +96,12 @@ def fit_board(graph: Graph, board: Board, engine: Engine) -> BoardFit:
     if board.kind != "linux":
         findings.append(_operators(graph, engine))
     verdict = _verdict(findings)
-    worst = next((f for word in ("FAIL", "INCONCLUSIVE", "WARN") for f in findings if f.verdict == word), None)
+    worst = next((w for w in ("FAIL", "INCONCLUSIVE", "WARN") if any(f.verdict == w for f in findings)), "PASS")
     return BoardFit(
         board=board.id,
         name=board.name,
         verdict=verdict,
-        reason=worst.reason if worst else "; ".join(finding.reason for finding in findings),
+        reason="; ".join(finding.reason for finding in findings if finding.verdict == worst),
         metrics={need.metric: _metric(need) for need in needs},
         findings=tuple(findings),
         shrink=_largest(graph, findings) if verdict == "NOT READY" else "",
@@ -214,21 +214,20 @@ def _verdict(findings: Sequence[Finding]) -> FitVerdict:
 
 
 def _largest(graph: Graph, findings: Sequence[Finding]) -> str:
-    """Name the largest thing to shrink: the operator at the memory peak, or the largest constant."""
+    """Name the largest thing to shrink: the operator at the memory peak, the largest constant, or both."""
     failed = {finding.metric for finding in findings if finding.verdict == "FAIL"}
-    if failed & {"sram_peak_bytes", "memory_peak_bytes"}:
-        peak = liveness(graph).peak_operator
-        if peak is not None:
-            operator = graph.operators[peak]
-            shapes = [graph.tensors[index].shape for index in operator.outputs if index >= 0]
-            return f"the activations around operator {peak} {operator.type}, output {_shape(shapes)}"
-    if "flash_bytes" in failed:
-        constants = [tensor for tensor in graph.tensors if tensor.constant_bytes]
-        largest = max(constants, key=lambda tensor: tensor.constant_bytes or 0, default=None)
-        if largest is not None:
-            size = largest.constant_bytes or tensor_bytes(largest) or 0
-            return f"the constant {largest.name!r}, {largest.dtype}, {format_bytes(size)}"
-    return ""
+    named = []
+    peak = liveness(graph).peak_operator if failed & {"sram_peak_bytes", "memory_peak_bytes"} else None
+    if peak is not None:
+        operator = graph.operators[peak]
+        shapes = [graph.tensors[index].shape for index in operator.outputs if index >= 0]
+        named.append(f"the activations around operator {peak} {operator.type}, output {_shape(shapes)}")
+    constants = [tensor for tensor in graph.tensors if tensor.constant_bytes] if "flash_bytes" in failed else []
+    largest = max(constants, key=lambda tensor: tensor.constant_bytes or 0, default=None)
+    if largest is not None:
+        size = largest.constant_bytes or tensor_bytes(largest) or 0
+        named.append(f"the constant {largest.name!r}, {largest.dtype}, {format_bytes(size)}")
+    return "; ".join(named)
 
 
 def _shape(shapes: Sequence[Sequence[int | None] | None]) -> str:

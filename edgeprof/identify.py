@@ -25,7 +25,8 @@ def board_used(board: Board | None, measurement: Measurement, target: str, folde
     identity = measurement.identity
     if known is None:
         name = str(measurement.board or identity.get("cpu") or identity.get("machine") or target)
-        return BoardUsed(id=None, name=name, kind="linux", identity=identity)
+        kind = "linux" if "machine" in identity or not measurement.agent else "mcu"
+        return BoardUsed(id=None, name=name, kind=kind, identity=identity)
     mode = power_mode(known, measurement)
     return BoardUsed(id=known.id, name=known.name, kind=known.kind, power_mode=mode, identity=identity)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgeprof.model import read_model
 from edgeprof.model.arena import greedy_arena_plan
 from edgeprof.model.cost import model_cost
+from edgeprof.model.graph import Subgraph, bodies
 from edgeprof.model.memory import liveness
 from edgeprof.records.inspection import Arena, InspectedOperator, Inspection, Peak, Roofline
 from edgeprof.static_metrics import model_facts, model_metrics
@@ -130,12 +131,12 @@ def _recorded(path: Path) -> tuple[int | None, str]:
 def _storage(graph: Graph) -> list[str]:
     """Return how each constant is stored: its type, and whether it is quantised as a whole or a channel."""
     kinds = []
-    for tensor in graph.tensors:
-        if tensor.constant_bytes is None:
-            continue
-        scales = len(tensor.quantization.scales) if tensor.quantization is not None else 0
-        how = "" if scales == 0 else " per channel" if scales > 1 else " per tensor"
-        kinds.append(f"{tensor.dtype}{how}")
+    for body in bodies(graph):
+        captured = frozenset(body.captured) if isinstance(body, Subgraph) else frozenset()
+        for index, tensor in enumerate(body.tensors):
+            if tensor.constant_bytes is not None and index not in captured:
+                scales = len(tensor.quantization.scales) if tensor.quantization is not None else 0
+                kinds.append(f"{tensor.dtype}{'' if scales == 0 else ' per channel' if scales > 1 else ' per tensor'}")
     return kinds
 
 

@@ -77,6 +77,28 @@ def make_plan(graph: Graph, inputs: Inputs, options: Options, board: Board | Non
     )
 
 
+FIRMWARE_WINDOWS = 5
+
+
+def make_firmware_plan(inputs: Inputs, options: Options) -> Plan:
+    """Return the passes of a run with the model that is in the firmware; a sample is a window of 10 s."""
+    _check(options)
+    for name, given in (("--launches", options.launches > 1), ("--per-op", options.per_op)):
+        if given:
+            raise UsageError(f"{name} cannot be done with a model that is in the firmware")
+    if options.runs is None and options.duration_s is None:
+        options = options._replace(runs=FIRMWARE_WINDOWS)
+    outputs = [Pass(kind="outputs")] if options.outputs else []
+    return Plan(
+        passes=(_latency(options, 0), *outputs),
+        format="firmware",
+        seed=options.seed,
+        inputs=inputs.source,
+        inputs_sha256=hashlib.sha256(inputs.blob).hexdigest(),
+        timeout_s=options.timeout_s,
+    )
+
+
 def _latency(options: Options, launch: int) -> Pass:
     runs, duration_s = options.runs, options.duration_s
     if runs is None and duration_s is None:

@@ -38,9 +38,16 @@ if TYPE_CHECKING:
 
 
 def begun_result(
-    run_id: str, created: str, command: Sequence[str], *, graph: Graph, plan: Plan, target: Target, board: Board | None
+    run_id: str,
+    created: str,
+    command: Sequence[str],
+    *,
+    graph: Graph | None,
+    plan: Plan,
+    target: Target,
+    board: Board | None,
 ) -> Result:
-    """Return the result of a run that has measured nothing yet: what the model file alone says, and the plan."""
+    """Return the result of a run that has measured nothing yet: the plan, and what a model file alone says."""
     return Result(
         schema="edgeprof.result/1",
         id=run_id,
@@ -49,7 +56,7 @@ def begun_result(
         group=None,
         variant=None,
         tool=Tool(name="edgeprof", version=__version__, command=tuple(command)),
-        model=model_facts(graph),
+        model=model_facts(graph) if graph else FIRMWARE_MODEL,
         target=TargetUsed(name=target.name, link=link_name(target.place), basis=target.basis),
         board=BoardUsed(
             id=board.id if board else None,
@@ -59,7 +66,7 @@ def begun_result(
         runtime=None,
         environment=Environment(),
         plan=plan,
-        metrics=model_metrics(graph),
+        metrics=model_metrics(graph) if graph else {},
         breakdowns={},
         samples=Samples(launch=(), start_s=(), duration_s=(), batch=(), flags=()),
         operators=(),
@@ -87,6 +94,7 @@ def filled_result(
     return replace(
         begun,
         status="partial" if partial else "complete",
+        model=_named_by_the_board(begun.model, measurement),
         target=replace(begun.target, agent=measurement.agent, protocol=measurement.protocol),
         board=board_used(board, measurement, begun.target.name, folders),
         runtime=_runtime_used(begun.plan, measurement),
@@ -129,6 +137,15 @@ def guessed_shapes(inputs: Inputs) -> tuple[Warned, ...]:
             advice="--shape NAME=1x3x224x224 sets the size that you will use",
         ),
     )
+
+
+FIRMWARE_MODEL = ModelFacts(name="firmware", format="firmware", bytes=None, sha256=None, inputs=(), outputs=())
+
+
+def _named_by_the_board(model: ModelFacts, measurement: Measurement) -> ModelFacts:
+    """Return the model under the name that the firmware gives it, where it lives there."""
+    name = str(measurement.identity.get("model", ""))
+    return replace(model, name=name) if model.format == "firmware" and name else model
 
 
 def model_facts(graph: Graph) -> ModelFacts:

@@ -14,10 +14,10 @@ from edgeprof.summarise import LATENCY_KINDS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgeprof.links.framed import FramedSession
     from edgeprof.records.board import Board
     from edgeprof.records.events import Event
     from edgeprof.records.result import Measurement, PassMeasurement, Plan, Result
+    from edgeprof.session import Session
     from edgeprof.targets import Target
 
 
@@ -26,10 +26,10 @@ class Stop:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sessions: list[FramedSession] = []
+        self._sessions: list[Session] = []
         self._stopped = False
 
-    def register(self, session: FramedSession) -> None:
+    def register(self, session: Session) -> None:
         """Let `now` end this session too."""
         with self._lock:
             self._sessions.append(session)

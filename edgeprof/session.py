@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
-    from edgeprof.records.events import Event
+    from edgeprof.records.events import AgentIdentified, Event
     from edgeprof.records.result import Plan
 
 
@@ -44,6 +44,12 @@ class Session(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close it, whatever happened."""
+
+    def identify(self) -> AgentIdentified:
+        """Ask who is there."""
+
+    def interrupt(self) -> None:
+        """End the conversation from another thread: `run` raises Interrupted, and what came before is kept."""
 
     def run(self, plan: Plan, blobs: Mapping[str, bytes]) -> Iterator[Event]:
         """Carry out the plan and yield what the board says, as it says it."""

@@ -139,7 +139,7 @@ def _simple(basis: Basis, pooled: list[float], launches: tuple[Launch, ...]) -> 
 
 def _sample_method(launches: tuple[Launch, ...]) -> str:
     batch = max(launch.batch for launch in launches)
-    each = "steady samples" if batch == 1 else f"means over batches of {batch} inferences, too short to time singly"
+    each = "steady samples" if batch == 1 else f"means over batches of {batch} inferences"
     return each if len(launches) == 1 else f"{each}, {len(launches)} launches pooled"
 
 
@@ -271,7 +271,9 @@ def _why_absent(measurement: Measurement, kinds: tuple[str, ...], figure: str = 
     for measured in measurement.passes:
         if measured.kind in kinds:
             notes = "; ".join(
-                text for code, text in measured.notes if code.endswith(("-hidden", "-unavailable", figure))
+                text
+                for code, text in measured.notes
+                if code.endswith(("-hidden", "-unavailable", *([figure] if figure else [])))
             )
             return notes or measured.failure_text or WHY.get(measured.failure, "the agent did not report it")
     return "this run had no such pass"
@@ -301,7 +303,7 @@ def all_samples(measurement: Measurement) -> Samples:
 
 
 def operator_times(measurement: Measurement) -> tuple[OperatorTime, ...]:
-    """Return what each operator takes an inference, in the order of execution: time, or instructions where those count."""
+    """Return what each operator takes an inference, in order: time, or instructions where those are counted."""
     asked = [measured for measured in measurement.passes if measured.kind == "operators"]
     rows = asked[0].operators if asked else ()
     total = sum(row.total for row in rows)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder by itself
 
-from scripts import bench_fidelity, bench_help, bench_neighbour
+from scripts import bench_fidelity, bench_help, bench_neighbour, bench_ssh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +27,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "fidelity": bench_fidelity.run,
     "neighbour": bench_neighbour.run,
     "help": bench_help.run,
+    "ssh": bench_ssh.run,
 }
 
 

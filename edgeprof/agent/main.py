@@ -140,19 +140,24 @@ class Agent(object):
                 continue  # another conversation was quicker
 
     def _listen(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.reading, selectors.EVENT_READ)
-            if self.child is not None:
-                selector.register(self.child.descriptor, selectors.EVENT_READ)
-            ready = [key.fd for key, _ in selector.select(ALIVE_SECONDS)]
+        ready = self._ready(self.child)
         if not ready and self.child is not None:
             self.say(wire.Alive(self.child.run))
-        if time.monotonic() - self.heard > HOST_SILENCE_SECONDS:
-            self.open = False  # a host that is cut off says nothing, not even goodbye
         if self.child is not None and self.child.descriptor in ready:
             self._relay()
         if self.reading in ready:
             self._hear()
+
+    def _ready(self, child: Optional[Child]) -> List[int]:
+        """Wait for the host or a child to say something; a host that is cut off says nothing, not even goodbye."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.reading, selectors.EVENT_READ)
+            if child is not None:
+                selector.register(child.descriptor, selectors.EVENT_READ)
+            ready = [key.fd for key, _ in selector.select(ALIVE_SECONDS)]
+        if self.reading not in ready and time.monotonic() - self.heard > HOST_SILENCE_SECONDS:
+            self.open = False
+        return ready
 
     def _hear(self) -> None:
         content = os.read(self.reading, 1 << 16)
@@ -233,11 +238,19 @@ class Agent(object):
     def _probe_in_child(self, name: str, format_name: str) -> Dict[str, Any]:
         child = _start_child({"pass": "probe", "runtime": name, "format": format_name, "run": 0, "max_frame": 65535})
         messages: List[Tuple[int, bytes]] = []
-        while not child.ended:
-            messages += child.messages()
-        status = child.process.wait()
-        words = child.last_words()
-        child.kill()
+        try:
+            while not child.ended:
+                ready = self._ready(child)
+                if child.descriptor in ready:
+                    messages += child.messages()
+                if self.reading in ready:
+                    self._hear()
+                if not self.open:
+                    raise Refused("cancelled", "the host is gone")
+            status = child.process.wait()
+            words = child.last_words()
+        finally:
+            child.kill()
         for kind, payload in messages:
             message = wire.read(wire.Frame(kind, 0, payload))
             if isinstance(message, wire.Runtimes):
@@ -385,6 +398,7 @@ def _start_child(orders: Dict[str, Any]) -> Child:
     process = subprocess.Popen(
         [sys.executable, sys.argv[0], "measure", str(writing)],
         stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=(writing,), start_new_session=True,
+        env=dict(os.environ, ORT_DISABLE_TELEMETRY="1"),  # it would keep a database in the user's home, and phone home
     )  # fmt: skip
     os.close(writing)
     assert process.stdin is not None  # noqa: S101  PIPE was asked for

@@ -11,16 +11,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgeprof.links.framed import FramedSession
+    from edgeprof.links.mlperf_tiny import MlperfTinySession
     from edgeprof.records.board import Board
     from edgeprof.session import Channel
     from edgeprof.targets import Target
 
 
-def open_session(target: Target, board: Board | None, blobs: Mapping[str, bytes] | None = None) -> FramedSession:
+def open_session(
+    target: Target, board: Board | None, blobs: Mapping[str, bytes] | None = None
+) -> FramedSession | MlperfTinySession:
     """Return a conversation with the target's agent, open until it is left.
 
     An emulator can be started with the blobs in its memory, which saves their way over an emulated serial line.
     """
+    if isinstance(target.place, MlperfTiny):
+        from edgeprof.links.mlperf_tiny import open_mlperf_tiny  # noqa: PLC0415  only for such firmware
+
+        return open_mlperf_tiny(target.place.url, target.place.baud, dtr=target.place.dtr, name=target.name)
     from edgeprof.links.framed import FramedSession  # noqa: PLC0415  only when a board is asked
 
     return FramedSession(open_channel(target, board, blobs or {}), name=target.name)

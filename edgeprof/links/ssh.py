@@ -20,7 +20,7 @@ import asyncssh
 
 from edgeprof.agent.bundle import agent_bundle
 from edgeprof.errors import BoardUnreachable, LinkError
-from edgeprof.links.ssh_keys import KnownHosts, client_options, known_hosts, refused_key
+from edgeprof.links.ssh_keys import client_options, jump_hosts, known_hosts, refused_key
 from edgeprof.links.ssh_prompts import Prompts
 
 if TYPE_CHECKING:
@@ -134,9 +134,8 @@ class SshChannel:
 
     async def _connect(self) -> asyncssh.SSHClientConnection:
         place = self._place
-        known = await asyncio.to_thread(known_hosts, place)
         try:
-            return await self._attempt(known, ask=False)
+            return await self._attempt(place, ask=False)
         except (asyncssh.PermissionDenied, asyncssh.KeyImportError) as error:
             if not self._prompts.possible():
                 raise BoardUnreachable(
@@ -144,34 +143,47 @@ class SshChannel:
                     hint="add a key to ssh-agent, or run this on a terminal to be asked for the password",
                 ) from error
         try:
-            return await self._attempt(known, ask=True)
+            return await self._attempt(place, ask=True)
         except (asyncssh.PermissionDenied, asyncssh.KeyImportError) as error:
             raise BoardUnreachable(f"{place.host} refused to let {place.user or 'you'} in: {error}") from error
 
-    async def _attempt(self, known: KnownHosts, *, ask: bool) -> asyncssh.SSHClientConnection:
+    async def _attempt(self, place: Ssh, *, ask: bool) -> asyncssh.SSHClientConnection:
+        """Connect to a place by way of its jump hosts; each must be known as the board must."""
+        way: asyncssh.SSHClientConnection | None = None
+        for hop in (*await asyncio.to_thread(jump_hosts, place), place):
+            try:
+                connection = await self._hop(hop, way, ask=ask)
+            except BaseException:
+                if way is not None:
+                    way.close()
+                raise
+            if way is not None:
+                connection.set_tunnel(way)
+            way = connection
+        if way is None:
+            raise AssertionError
+        return way
+
+    async def _hop(
+        self, place: Ssh, way: asyncssh.SSHClientConnection | None, *, ask: bool
+    ) -> asyncssh.SSHClientConnection:
+        known = await asyncio.to_thread(known_hosts, place)
         offered: list[asyncssh.SSHKey] = []
-        options = client_options(self._place, known, self._prompts if ask else None, offered)
+        options = client_options(place, known, self._prompts if ask else None, offered)
         try:
             async with asyncio.timeout(None if ask else CONNECT_TIMEOUT_S):
-                connection = await asyncssh.connect(
-                    self._place.host, **options, keepalive_interval=KEEPALIVE_S, keepalive_count_max=KEEPALIVE_MISSES
-                )
+                return await asyncssh.connect(
+                    place.host, **options, tunnel=way,
+                    keepalive_interval=KEEPALIVE_S, keepalive_count_max=KEEPALIVE_MISSES,
+                )  # fmt: skip
         except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
-            raise refused_key(self._place, known, offered, error) from error
+            raise refused_key(place, known, offered, error) from error
         except (asyncssh.PermissionDenied, asyncssh.KeyImportError):
             raise
         except TimeoutError as error:
-            raise self._unreachable(f"no connection in {CONNECT_TIMEOUT_S:.0f} s") from error
+            raise _unreachable(place, f"no connection in {CONNECT_TIMEOUT_S:.0f} s") from error
         except SILENT_TYPES as error:
-            raise self._unreachable(str(error) or type(error).__name__) from error
-        return connection
-
-    def _unreachable(self, reason: str) -> BoardUnreachable:
-        port = f" port {self._place.port}" if self._place.port else ""
-        return BoardUnreachable(
-            f"{self._place.host}{port} cannot be reached: {reason}",
-            hint="is it powered and on this network? ssh to it by hand shows more",
-        )
+            raise _unreachable(place, str(error) or type(error).__name__) from error
 
     def start_agent(self) -> None:
         """Start the agent, after giving it to the board where it is not there with the right hash."""
@@ -188,19 +200,23 @@ class SshChannel:
             self._tasks.append(asyncio.create_task(self._read_errors(self._process)))
             want = {"sha256": bundle.sha256, "size": len(bundle.content), "cache": self._place.cache}
             self._process.stdin.write(json.dumps(want).encode() + b"\n")
-            answer, _ = await self._answer(self._process)
+            answer, rest = await self._answer(self._process, b"")
             if not answer.get("have"):
                 self._process.stdin.write(bundle.content)
-            _, rest = await self._answer(self._process)
+            _, rest = await self._answer(self._process, rest)
         except SILENT_TYPES as error:
+            if self._process is not None:  # it ended before it could be spoken to; its last words say why
+                raise await self._did_not_start(self._process, b"") from error
             raise LinkError(f"the agent cannot be started on {self._place.host}: {error}") from error
         if rest:
             self._received.put(rest)
         self._tasks.append(asyncio.create_task(self._read_frames(self._process)))
 
-    async def _answer(self, process: asyncssh.SSHClientProcess[bytes]) -> tuple[dict[str, Any], bytes]:
-        """Return the bootstrap's next words and what came after them; a shell's banner before them is skipped."""
-        text = b""
+    async def _answer(self, process: asyncssh.SSHClientProcess[bytes], text: bytes) -> tuple[dict[str, Any], bytes]:
+        """Return the bootstrap's next words and what came after them; a shell's banner before them is skipped.
+
+        `text` is what has come already: the bootstrap's answers may arrive as one.
+        """
         while MAGIC not in text or b"\n" not in text.split(MAGIC, 1)[1]:
             part = await process.stdout.read(1 << 16)
             if not part:
@@ -331,3 +347,11 @@ class SshChannel:
         except KeyboardInterrupt:
             future.cancel()
             raise
+
+
+def _unreachable(place: Ssh, reason: str) -> BoardUnreachable:
+    port = f" port {place.port}" if place.port else ""
+    return BoardUnreachable(
+        f"{place.host}{port} cannot be reached: {reason}",
+        hint="is it powered and on this network? ssh to it by hand shows more",
+    )

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import asyncssh
 
 from edgeprof.errors import BoardUnreachable, HostKeyRejected, OutputUnwritable, UsageError
+from edgeprof.targets import Ssh
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgeprof.links.ssh_prompts import Prompts
-    from edgeprof.targets import Ssh
 
 SSH_PORT = 22
 ASK_TIMEOUT_S = 20.0
@@ -35,10 +35,42 @@ def known_hosts(place: Ssh) -> KnownHosts:
     named = options.known_hosts
     paths = [Path(str(path)).expanduser() for path in named] if isinstance(named, list) and named else []
     paths = paths or [Path("~/.ssh/known_hosts").expanduser()]
-    content = b"".join(path.read_bytes() + b"\n" for path in paths if path.is_file())
+    content = b"".join(_understood(path.read_bytes()) for path in paths if path.is_file())
     name = options.host_key_alias or options.host or place.host
     # asyncssh takes an empty value for its default, so an empty file is a blank line.
     return KnownHosts(content or b"\n", paths[0], str(name), int(options.port or SSH_PORT))
+
+
+def _understood(content: bytes) -> bytes:
+    """Leave out the lines that asyncssh would stumble over; OpenSSH skips them too."""
+    kept = []
+    for line in content.splitlines():
+        try:
+            asyncssh.import_known_hosts(line.decode())
+        except ValueError:
+            continue
+        kept.append(line + b"\n")
+    return b"".join(kept)
+
+
+def jump_hosts(place: Ssh, seen: tuple[str, ...] = ()) -> tuple[Ssh, ...]:
+    """Return the hosts on the way to a place in order, as ProxyJump in the user's SSH configuration names them.
+
+    asyncssh would open them by itself, but with `UserKnownHostsFile none` it would take any key of theirs.
+    """
+    named = _configured(place).tunnel
+    if not isinstance(named, str) or place.host in seen:
+        return ()
+    hops = [_jump_host(text) for text in named.split(",")]
+    if hops[0].host == place.host:  # `Host *` names the jump host for itself too
+        return ()
+    return (*jump_hosts(hops[0], (*seen, place.host)), *hops)
+
+
+def _jump_host(text: str) -> Ssh:
+    user, _, where = text.strip().removeprefix("ssh://").rpartition("@")
+    host, _, port = where.rpartition(":") if where.rpartition(":")[2].isdigit() else (where, "", "")
+    return Ssh(host=host.strip("[]"), user=user or None, port=int(port) if port else None)
 
 
 def _configured(place: Ssh) -> asyncssh.SSHClientConnectionOptions:
@@ -86,7 +118,16 @@ def client_options(
             """Ask what the server asks."""
             return await asyncio.to_thread(prompts.answers, prompts_given) if prompts else None
 
-    options = {**_where(place), "known_hosts": known.content, "client_factory": Client, "ignore_encrypted": True}
+    port = known.port if known.port != SSH_PORT else None
+    options = {
+        **_where(place),
+        # By name alone, as OpenSSH does: asyncssh would also take a key that is known for the address.
+        "known_hosts": asyncssh.match_known_hosts(known.content, known.name, "", port)[:3],
+        # The kinds of key that are known come first; the others are asked for too, so that another key shows itself.
+        "server_host_key_algs": "+ssh-ed25519,ecdsa-sha2-*,rsa-sha2-*",
+        "client_factory": Client,
+        "ignore_encrypted": True,
+    }
     if prompts is not None:
         options["passphrase"] = prompts.passphrase
         options["ignore_encrypted"] = False

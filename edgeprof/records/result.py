@@ -31,7 +31,7 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
     """The model file. `bytes` and `sha256` are null where the model lives in the firmware."""
 
     name: str
-    format: Literal["tflite", "onnx"]
+    format: Literal["tflite", "onnx", "firmware"]
     bytes: int | None
     sha256: str | None
     inputs: tuple[InputTensor, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -10,11 +11,14 @@ import pytest
 from edgeprof import wire
 from edgeprof.boards import load_board
 from edgeprof.inputs import random_inputs
+from edgeprof.links import open_channel
 from edgeprof.links.framed import FramedSession
 from edgeprof.links.local import open_local
 from edgeprof.links.sim import SimChannel
 from edgeprof.model import read_model
-from edgeprof.targets import Sim
+from edgeprof.targets import Sim, resolve_target
+from scripts.fetch_sshd import FetchError
+from tests.ssh.rig import Rig, as_somebody, shared_rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +31,27 @@ def open_sim() -> Channel:
     return SimChannel(load_board("raspberry-pi-5"), Sim(board="raspberry-pi-5", seed=1))
 
 
+def open_ssh() -> Channel:
+    rig = running_server()
+    with as_somebody(rig):  # a home with a key and a known host, needed only while connecting
+        return open_channel(resolve_target(rig.url()), None, {})
+
+
+def running_server() -> Rig:
+    """Return the sshd of this process; where none can run, CI fails and others skip."""
+    try:
+        return shared_rig()
+    except (FetchError, RuntimeError, FileNotFoundError) as error:
+        reason = f"no sshd can run here: {error}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
 OPENERS: dict[str, Callable[[], Channel]] = {
     "local": open_local,
     "sim": open_sim,
+    "ssh": open_ssh,
 }
 
 
