@@ -264,14 +264,19 @@ def _new_id() -> str:
 
 
 def inspect(
-    model: str | Path, *, shapes: dict[str, tuple[int, ...]] | None = None, board: str | None = None
+    model: str | Path,
+    *,
+    shapes: dict[str, tuple[int, ...]] | None = None,
+    board: str | None = None,
+    exact: bool = False,
 ) -> Inspection:
-    """Return what a model needs, from its file alone; with `board` also the roofline bound there."""
-    from edgeprof.boards import load_board  # noqa: PLC0415  only where a board is named
-    from edgeprof.inspecting import inspect_graph  # noqa: PLC0415  only here
+    """Return what a model needs, from its file alone; with `board` also the roofline bound there.
 
-    known = load_board(board, board_folders()) if board else None
-    return inspect_graph(read_model(Path(model), shapes), Path(model), known)
+    `exact` also asks the tflite-micro wheel, where it is installed, for the arena that it allocates.
+    """
+    from edgeprof.inspecting import inspect_model  # noqa: PLC0415  only here
+
+    return inspect_model(model, shapes=shapes, board=board, exact=exact)
 
 
 def fit(
@@ -297,7 +302,7 @@ def fit(
         chosen.append(made_up_board(core, parse_frequency(clock) if clock else None))
     if not chosen:
         chosen = [load_board(name, folders) for name in list_boards(folders)]
-    return fit_boards(read_model(Path(model), shapes), chosen, ENGINES[engine])
+    return fit_boards(read_model(Path(model), shapes, batch=1), chosen, ENGINES[engine])
 
 
 def doctor(target: str = "local") -> Diagnosis:

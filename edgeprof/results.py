@@ -12,7 +12,6 @@ from edgeprof.identify import board_used, mismatch
 from edgeprof.records.result import (
     BoardUsed,
     Environment,
-    InputTensor,
     ModelFacts,
     Result,
     RuntimeUsed,
@@ -21,7 +20,7 @@ from edgeprof.records.result import (
     Tool,
     Warned,
 )
-from edgeprof.static_metrics import model_metrics
+from edgeprof.static_metrics import model_facts, model_metrics
 from edgeprof.summarise import absent, all_samples, measured_metrics, operator_times, spread
 from edgeprof.targets import link_name
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from edgeprof.errors import EdgeprofError
     from edgeprof.inputs import Inputs
-    from edgeprof.model.graph import Graph, Tensor
+    from edgeprof.model.graph import Graph
     from edgeprof.records.board import Board
     from edgeprof.records.result import Measurement, Plan
     from edgeprof.targets import Target
@@ -146,30 +145,6 @@ def _named_by_the_board(model: ModelFacts, measurement: Measurement) -> ModelFac
     """Return the model under the name that the firmware gives it, where it lives there."""
     name = str(measurement.identity.get("model", ""))
     return replace(model, name=name) if model.format == "firmware" and name else model
-
-
-def model_facts(graph: Graph) -> ModelFacts:
-    """Return what a result says of the model file."""
-    return ModelFacts(
-        name=graph.name,
-        format=graph.format,
-        bytes=graph.bytes,
-        sha256=graph.sha256 or None,
-        inputs=tuple(_tensor_facts(graph.tensors[index]) for index in graph.inputs),
-        outputs=tuple(_tensor_facts(graph.tensors[index]) for index in graph.outputs),
-    )
-
-
-def _tensor_facts(tensor: Tensor) -> InputTensor:
-    quantization = tensor.quantization
-    whole = quantization is not None and len(quantization.scales) == 1
-    return InputTensor(
-        name=tensor.name,
-        shape=tensor.shape,
-        dtype=tensor.dtype,
-        scale=quantization.scales[0] if quantization is not None and whole else None,
-        zero_point=quantization.zero_points[0] if quantization is not None and whole else None,
-    )
 
 
 def _runtime_used(plan: Plan, measurement: Measurement) -> RuntimeUsed | None:

@@ -61,4 +61,4 @@ def model_metrics(graph: Graph, cost: ModelCost | None = None, alive: Liveness |
 def _computed(value: int | None, method: str, unknown: str = "") -> Metric:
     if value is None:
         return Metric(value=None, basis="computed", count=None, method=method, reason=unknown or "a size is not known")
-    return Metric(value=value, basis="computed", count=1, method=method)
+    return Metric(value=value, basis="computed", count=None, method=method)

@@ -314,7 +314,7 @@ def operator_times(measurement: Measurement) -> tuple[OperatorTime, ...]:
             name=row.name,
             type=row.type,
             time_s=None if counted else row.total / runs,
-            instructions_count=row.total / runs if counted else None,
+            instructions_count=round(row.total / runs) if counted else None,
             share_ratio=row.total / total if total else 0.0,
             calls=row.calls,
         )

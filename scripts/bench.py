@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder by itself
 
-from scripts import bench_fidelity, bench_help, bench_neighbour, bench_ssh
+from scripts import bench_fidelity, bench_help, bench_neighbour, bench_ssh, bench_static
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +28,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "neighbour": bench_neighbour.run,
     "help": bench_help.run,
     "ssh": bench_ssh.run,
+    "static": bench_static.run,
 }
 
 

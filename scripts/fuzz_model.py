@@ -22,13 +22,18 @@ from typing import NamedTuple
 
 import msgspec
 
+from edgeprof.boards import load_board
 from edgeprof.errors import ModelError
+from edgeprof.fitting import fit_boards
+from edgeprof.inspecting import inspect_graph
 from edgeprof.model.cost import model_cost
 from edgeprof.model.memory import greedy_arena_plan, liveness
 from edgeprof.model.onnx import read_onnx
 from edgeprof.model.tflite import is_tflite, read_tflite
+from edgeprof.report.inspection import render_fit, render_inspection
 
 slow_s = 2.0
+BOARD = load_board("jetson-orin-nano")
 _numbers = (0, 1, 2, 127, 128, 255, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF, 2**64 - 1)
 
 
@@ -73,10 +78,15 @@ def examine(sample: bytes) -> str:
     try:
         graph = read_tflite(sample, "fuzz") if is_tflite(sample) else read_onnx(sample, Path("fuzz"))
         facts = (graph, model_cost(graph), liveness(graph), greedy_arena_plan(graph))
+        inspection = inspect_graph(graph, Path("fuzz"), BOARD)
+        fit = fit_boards(graph, (BOARD,))
     except ModelError as error:
         return type(error).__name__
     for fact in facts:
         msgspec.json.encode(fact)
+    for name in ("table", "json"):
+        render_inspection(inspection, name)
+        render_fit(fit, name)
     return "read"
 
 

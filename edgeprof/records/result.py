@@ -238,7 +238,7 @@ class OperatorTime(Struct, frozen=True, kw_only=True):
     time_s: float | None
     share_ratio: float
     calls: int
-    instructions_count: float | None = None
+    instructions_count: int | None = None
     macs_count: int | None = None
 
 

@@ -109,7 +109,14 @@ def test_a_fact_that_is_absent_is_unknown_and_not_nought(vww: Graph) -> None:
     found = fit_board(vww, microcontroller(None, None), TFLM)
     assert [finding.verdict for finding in found.findings] == ["INCONCLUSIVE", "INCONCLUSIVE", "PASS"]
     assert found.findings[0].threshold is None
-    assert found.reason == "no source says how much flash Made up has"
+    assert found.reason == "no source says how much flash Made up has; no source says how much SRAM Made up has"
+
+
+def test_everything_that_is_short_is_named(vww: Graph) -> None:
+    found = fit_board(vww, microcontroller(VWW_FLASH - 1, VWW_SRAM - 1), TFLM)
+    assert found.reason.count("1 B too much") == 2
+    assert "operator 2 CONV_2D" in found.shrink
+    assert "int8, 64.00 KiB" in found.shrink
 
 
 def test_a_need_that_is_not_known_is_unknown(vww: Graph) -> None:

@@ -283,3 +283,47 @@ def test_a_hundred_megabytes_of_weights_cost_next_to_nothing(tmp_path: Path) -> 
     shutil.rmtree(tmp_path)
     assert cost.macs_count == cost.parameters_count == count * size * size
     assert taken < 0.1
+
+
+def quantised_convolution() -> Graph:
+    """Return x, DequantizeLinear of int8 weights 4x3x3x3 and of an int32 bias of 4, Conv; quantised in and out."""
+    stored = [
+        numpy_helper.from_array(np.zeros((4, 3, 3, 3), np.int8), "w8"),
+        numpy_helper.from_array(np.zeros(4, np.int32), "b32"),
+        numpy_helper.from_array(np.ones(4, np.float32), "scales"),
+        numpy_helper.from_array(np.array(1, np.float32), "scale"),
+        numpy_helper.from_array(np.zeros(4, np.int8), "zeros"),
+        numpy_helper.from_array(np.array(0, np.int8), "zero"),
+    ]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "scale", "zero"], ["xd"]),
+        helper.make_node("DequantizeLinear", ["w8", "scales", "zeros"], ["w"], axis=0),
+        helper.make_node("DequantizeLinear", ["b32", "scales"], ["b"], axis=0),
+        helper.make_node("Conv", ["xd", "w", "b"], ["y"]),
+    ]
+    return read(model_of(nodes, [value("x", [1, 3, 8, 8])], ["y"], *stored))
+
+
+def test_biases_of_32_bits_behind_a_dequantizelinear_are_parameters() -> None:
+    cost = model_cost(quantised_convolution())
+    assert cost.parameters_count == 4 * 3 * 3 * 3 + 4
+    assert cost.operators[-1].parameters_count == 4 * 3 * 3 * 3 + 4
+
+
+def test_dequantised_constants_are_weights_of_their_stored_size_and_no_activations() -> None:
+    graph = quantised_convolution()
+    cost = model_cost(graph)
+    assert [operator.folded for operator in cost.operators] == [False, False, True, True, False]
+    # The weights in 8 bits, the biases in 32, the scales a channel and a tensor, the zero points.
+    assert cost.weights_bytes == 108 + 16 + 16 + 4 + 4 + 1
+    assert cost.operators[-1].weights_bytes == 108 + 16
+    assert cost.activations_total_bytes == 192 + 4 * 192 + 4 * (4 * 6 * 6)
+    assert liveness(graph).lower_bound_bytes == 4 * 192 + 4 * (4 * 6 * 6)
+    assert any("a runtime that fuses them keeps whole numbers" in note for note in liveness(graph).notes)
+
+
+def test_whole_numbers_that_are_shapes_stay_no_parameters() -> None:
+    nodes = [helper.make_node("Cast", ["n"], ["f"], to=FLOAT), helper.make_node("Reshape", ["x", "n"], ["y"])]
+    graph = read(model_of(nodes, [value("x", [2, 6])], ["y"], numbers("n", 3, 4)))
+    assert model_cost(graph).parameters_count == 0

@@ -324,3 +324,84 @@ def test_a_file_is_told_by_its_content_and_not_by_its_name(tmp_path: Path) -> No
     path.write_bytes(small_convolution())
     graph = read_model(path, digest=False)
     assert (graph.format, graph.name, graph.sha256) == ("tflite", "model.bin", "")
+
+
+SLICE, STRIDED_SLICE, GATHER = 65, 45, 36
+
+
+def followed(kind: int, operands: list[list[int]], options: Table | None = None, number: int = 0) -> object:
+    """Return the output's shape of one operator on x, ?x8x4x6 with 2 rows given, and constants of whole numbers."""
+    constants = [tensor(f"c{index}", [len(item)], dtype=2, buffer=index + 1) for index, item in enumerate(operands)]
+    tensors = [
+        tensor("x", [1, 8, 4, 6], signature=[-1, -1, 4, 6]),
+        tensor("y", [1], signature=[-1] * 4 if number != 32 else [-1, -1, -1]),
+        *constants,
+    ]
+    node = operator(0, [0, *range(2, 2 + len(operands))], [1], number, options)
+    tensors[1][0] = ("i", [1] * (3 if number == 32 else 4))
+    buffers = [struct.pack(f"<{len(item)}i", *item) for item in operands]
+    graph = read(model([code(kind)], [subgraph(tensors, [node], [0], [1])], buffers), {"x": (2, 8, 4, 6)})
+    return graph.tensors[1].shape
+
+
+def test_a_slice_takes_its_sizes_or_the_rest() -> None:
+    assert followed(SLICE, [[0, 3, 0, 1], [2, -1, 4, 2]]) == (2, 5, 4, 2)
+
+
+def test_a_strided_slice_follows_its_masks_as_python_slices() -> None:
+    # x[:, 1:7:2, -1, 0:100] of 2x8x4x6: the end of the first is masked, the third is one element and no dimension.
+    options = Table({0: ("i", 0b0001), 1: ("i", 0b0001), 4: ("i", 0b0100)})
+    assert followed(STRIDED_SLICE, [[9, 1, -1, 0], [9, 7, 0, 100], [1, 2, 1, 1]], options, 32) == (2, 3, 6)
+
+
+def test_a_gather_puts_its_indices_where_the_axis_was() -> None:
+    assert followed(GATHER, [[3, 1, 1, 0, 2]], Table({0: ("i", 1)}), 23) == (2, 5, 4, 6)
+
+
+def test_a_transposed_convolution_has_the_shape_that_its_first_operand_says() -> None:
+    tensors = [
+        tensor("size", [4], dtype=2, buffer=1),
+        tensor("w", [3, 2, 2, 5], buffer=2),
+        tensor("x", [1, 4, 4, 5], signature=[1, -1, 4, 5]),
+        tensor("y", [1, 1, 1, 3], signature=[1, -1, -1, 3]),
+    ]
+    node = operator(0, [0, 1, 2], [3], 49, Table({1: ("i", 2), 2: ("i", 2)}))
+    buffers = [struct.pack("<4i", 1, 8, 8, 3), bytes(60)]
+    data = model([code(TRANSPOSE_CONV)], [subgraph(tensors, [node], [2], [3])], buffers)
+    assert read(data, {"x": (1, 4, 4, 5)}).tensors[3].shape == (1, 8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "operands", "shapes"),
+    [
+        (CONV, [0], {}),
+        (CONV, [0, 1], {1: [4, 3]}),
+        (FULLY_CONNECTED, [0, 1], {1: [4, 4, 4]}),
+        (TRANSPOSE_CONV, [0, 1], {}),
+        (UNIDIRECTIONAL_LSTM, [], {}),
+    ],
+)
+def test_operands_that_do_not_fit_an_operator_are_said_and_nothing_is_counted(
+    kind: int, operands: list[int], shapes: dict[int, list[int]]
+) -> None:
+    tensors = [tensor("x", shapes.get(0, [1, 8, 8, 2])), tensor("w", shapes.get(1, [4, 3, 3, 2])), tensor("y", [1, 4])]
+    cost = model_cost(read(model([code(kind)], [subgraph(tensors, [operator(0, operands, [2])], [0], [2])], [])))
+    assert cost.macs_count is None
+    assert cost.operators[0].reason == "its operands do not fit the operator"
+
+
+def test_where_a_size_is_not_known_the_curve_has_a_gap_and_no_number() -> None:
+    tensors = [
+        tensor("a", [1, 8]),
+        tensor("x", [1, 1], signature=[1, -1]),
+        tensor("b", [1, 8]),
+        tensor("y", [1, 1], signature=[1, -1]),
+        tensor("c", [1, 8]),
+    ]
+    nodes = [operator(0, [0, 0], [2]), operator(1, [1], [3]), operator(0, [2, 2], [4])]
+    graph = read(model([code(ADD), code(CUSTOM, "Mine")], [subgraph(tensors, nodes, [0], [4])], []))
+    alive = liveness(graph)
+    # x is no input of the graph and nothing makes it, so it is nowhere; y lives while Mine runs.
+    assert alive.live_bytes == (16, None, 16)
+    assert (alive.lower_bound_bytes, alive.peak_operator) == (None, None)
+    assert alive.reason == "the size of 1 tensors is not known, 'y' first"
