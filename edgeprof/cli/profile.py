@@ -91,6 +91,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     from edgeprof.api import exit_code, profile_all  # noqa: PLC0415  nothing heavy before the options are right
     from edgeprof.cli import say_error  # noqa: PLC0415  the same
     from edgeprof.cli.progress import progress  # noqa: PLC0415  the same
+    from edgeprof.limits import parse_limit  # noqa: PLC0415  the same
     from edgeprof.plan import Options  # noqa: PLC0415  the same
     from edgeprof.report import render  # noqa: PLC0415  the same
 
@@ -103,7 +104,8 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     with progress(given["targets"], quiet=given["quiet"], verbose=given["verbose"]) as on_event:
         results, failures = profile_all(
             given["model"], given["targets"], board=given["board"], options=options, shapes=dict(given["shapes"]),
-            inputs=given["inputs"], outputs=given["outputs"], limits=(*given["profiles"], *given["limits"]),
+            inputs=given["inputs"], outputs=given["outputs"],
+            limits=(*given["profiles"], *map(parse_limit, given["limits"])),
             accept_basis=given["accepted"], gate=given["gate"],
             output=given["output"], on_event=on_event,
         )  # fmt: skip
