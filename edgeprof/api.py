@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["check", "doctor", "exit_code", "fit", "inspect", "list_targets", "load_result", "profile", "profile_all"]
 
 DEFAULTS = Options()
+EMULATED_AS = {"cortex-m3": "mps2-an385", "cortex-m4": "cortex-m4", "cortex-m7": "mps2-an500"}
+"""The board whose memories the emulated core has."""
 IN_FIRMWARE = "firmware"
 """The MODEL that is on the board already."""
 
@@ -248,10 +250,18 @@ def _write_outputs(path: Path, measurement: Measurement) -> None:
 def _board_of(target: Target, named: str | None) -> Board | None:
     from edgeprof.boards import load_board  # noqa: PLC0415  only where a board is named
 
-    place = target.place
-    told = place.board if isinstance(place, Sim | Qemu) else place.core if isinstance(place, Emu) else None
-    name = named or target.board or told
+    name = named or target.board or _board_told(target.place)
     return load_board(name, board_folders()) if name else None
+
+
+def _board_told(place: Place) -> str | None:
+    match place:
+        case Sim(board=board) | Qemu(board=board):
+            return board
+        case Emu(core=core):
+            return EMULATED_AS.get(core)
+        case _:
+            return None
 
 
 def _now() -> str:
