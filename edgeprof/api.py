@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from edgeprof.records.events import Event
     from edgeprof.records.inspection import Fit, Inspection
     from edgeprof.records.result import Basis, Measurement, Plan
-    from edgeprof.targets import Target
+    from edgeprof.targets import Place, Target
 
 
 __all__ = ["check", "doctor", "exit_code", "fit", "inspect", "list_targets", "load_result", "profile", "profile_all"]
