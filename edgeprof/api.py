@@ -19,9 +19,10 @@ from edgeprof.inputs import file_inputs, random_inputs, read_beside
 from edgeprof.limit_profiles import read_limits
 from edgeprof.limits import judge
 from edgeprof.model import read_model
+from edgeprof.oracle import can_be_checked, check_outputs, seeded_inferences
 from edgeprof.plan import Asked, Options, make_firmware_plan, make_plan
 from edgeprof.records.result import Result, Warned
-from edgeprof.results import begun_result, filled_result, guessed_shapes
+from edgeprof.results import begun_result, filled_result, guessed_shapes, tainted
 from edgeprof.running import Stop, measure, raise_fatal
 from edgeprof.store import check_writable, keep_result, last_result, read_result, recover_result, write_result
 from edgeprof.targets import Emu, MlperfTiny, Qemu, Sim, board_folders, resolve_target, runs_programs, ssh_place
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from edgeprof.records.checks import Diagnosis
     from edgeprof.records.events import Event
     from edgeprof.records.inspection import Fit, Inspection
-    from edgeprof.records.result import Basis, Measurement, Plan
+    from edgeprof.records.result import Basis, Finding, Measurement, Plan
     from edgeprof.targets import Place, Target
 
 
@@ -79,9 +80,11 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     rules = read_limits(limits)
     place = resolve_target(target)
     facts = _board_of(place, board)
-    options = options._replace(outputs=bool(outputs) or options.outputs)
     graph = _model_for(place, model, shapes)
-    given = _inputs_for(graph, Path(inputs) if inputs else None, options.seed)
+    checks = options.check_outputs if options.check_outputs is not None else runs_programs(place.place)
+    options = options._replace(outputs=bool(outputs) or options.outputs or (checks and can_be_checked(graph)))
+    count = seeded_inferences(graph, emulated=isinstance(place.place, Qemu | Emu)) if graph and checks else 1
+    given = _inputs_for(graph, Path(inputs) if inputs else None, options.seed, count)
     blobs = {"inputs": given.blob}
     if graph is None:
         plan = make_firmware_plan(given, options)
@@ -98,9 +101,15 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     outcome = measure(begun, place, facts, blobs, on_event=on_event, stop=stop)
     raise_fatal(begun, outcome)
 
-    result = filled_result(begun, outcome.measurement, failure=outcome.failure, board=facts, folders=board_folders())
+    measurement = tainted(outcome.measurement, begun)
+    result = filled_result(begun, measurement, failure=outcome.failure, board=facts, folders=board_folders())
+    told: tuple[Finding, ...] = ()
+    if checks:
+        program = runs_programs(place.place)
+        checked = check_outputs(Path(model), graph, given.blob, measurement, program=program)
+        result, told = replace(result, metrics={**result.metrics, **checked.metrics}), checked.findings
     findings = judge(result.metrics, rules, accept_basis, gate=gate, never=never_in(result))
-    result = replace(result, findings=findings)
+    result = replace(result, findings=(*told, *findings))
     if outputs is not None:
         _write_outputs(Path(outputs), outcome.measurement)
     return _keep(result, Path(output) if output is not None else None)
@@ -119,12 +128,12 @@ def _model_for(target: Target, model: str | Path, shapes: dict[str, tuple[int, .
     )
 
 
-def _inputs_for(graph: Graph | None, path: Path | None, seed: int) -> Inputs:
+def _inputs_for(graph: Graph | None, path: Path | None, seed: int, inferences: int) -> Inputs:
     if graph is None:
         from edgeprof.links.mlperf_inputs import firmware_inputs  # noqa: PLC0415  only for such firmware
 
         return firmware_inputs(path, seed)
-    return file_inputs(graph, path) if path else random_inputs(graph, seed)
+    return file_inputs(graph, path) if path else random_inputs(graph, seed, inferences)
 
 
 def _executable(path: Path, graph: Graph, target: Target, options: Options) -> tuple[bytes, Options]:

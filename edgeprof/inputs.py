@@ -31,21 +31,21 @@ class Inputs(NamedTuple):
     guessed: tuple[str, ...]
 
 
-def random_inputs(graph: Graph, seed: int) -> Inputs:
-    """Return one inference of values by a seed: uniform in [-1, 1) for floats, all codes for 8 and 16 bits.
+def random_inputs(graph: Graph, seed: int, inferences: int = 1) -> Inputs:
+    """Return values by a seed: uniform in [-1, 1) for floats, all codes for 8 and 16 bits.
 
-    Inputs of 32 and 64 bit integers are most likely indices, and get 0; unknown sizes are 1.
+    Inputs of 32 and 64 bit integers are most likely indices, and get 0; unknown sizes are 1. The first inference is
+    the same however many follow.
     """
     source = random.Random(seed)  # noqa: S311  reproducible, not secret
-    tensors = []
-    guessed = []
-    for tensor in model_inputs(graph):
-        shape = settled_shape(tensor)
-        if tensor.shape is None or None in tensor.shape:
-            guessed.append(tensor.name)
-        tensors.append((tensor.name, tensor.dtype, shape, [_random_bytes(tensor, shape, source)]))
-    shapes = {name: shape for name, _, shape, _ in tensors}
-    return Inputs(wire.pack_inputs(tensors), f"seeded random values (seed {seed})", shapes, tuple(guessed))
+    wanted = [(tensor, settled_shape(tensor)) for tensor in model_inputs(graph)]
+    guessed = tuple(tensor.name for tensor, _ in wanted if tensor.shape is None or None in tensor.shape)
+    rows = [[_random_bytes(tensor, shape, source) for tensor, shape in wanted] for _ in range(inferences)]
+    tensors = [
+        (tensor.name, tensor.dtype, shape, [row[at] for row in rows]) for at, (tensor, shape) in enumerate(wanted)
+    ]
+    shapes = {tensor.name: shape for tensor, shape in wanted}
+    return Inputs(wire.pack_inputs(tensors), f"seeded random values (seed {seed})", shapes, guessed)
 
 
 def model_inputs(graph: Graph) -> tuple[Tensor, ...]:

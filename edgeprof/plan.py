@@ -21,7 +21,10 @@ MOST_RUNS = 10_000_000
 
 
 class Options(NamedTuple):
-    """What a person may ask for. `runs` and `duration_s` None: 1,000 samples or 10 s, whichever is first."""
+    """What a person may ask for. `runs` and `duration_s` None: 1,000 samples or 10 s, whichever is first.
+
+    `check_outputs` None: where a packed program runs, since its kernels are not the model's own runtime.
+    """
 
     runs: int | None = None
     launches: int = 1
@@ -31,6 +34,7 @@ class Options(NamedTuple):
     batch: int | None = None
     per_op: bool = False
     outputs: bool = False
+    check_outputs: bool | None = None
     memory: bool = True
     seed: int = 0
     timeout_s: float | None = None
@@ -48,6 +52,7 @@ class Asked(TypedDict, total=False):
     threads: int
     batch: int | None
     per_op: bool
+    check_outputs: bool | None
     memory: bool
     seed: int
     timeout_s: float | None

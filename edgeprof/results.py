@@ -84,7 +84,7 @@ def filled_result(
     folders: Sequence[Path] = (),
 ) -> Result:
     """Return the result with what the board said; `failure` is why it ended early."""
-    measurement = _tainted(measurement, begun)
+    measurement = tainted(measurement, begun)
     partial = failure is not None or any(
         not measured.complete and measured.failure != "unsupported" for measured in measurement.passes
     )
@@ -111,7 +111,7 @@ def filled_result(
     )
 
 
-def _tainted(measurement: Measurement, begun: Result) -> Measurement:
+def tainted(measurement: Measurement, begun: Result) -> Measurement:
     """Let a target's declared basis weaken what the agent believes to have measured."""
     if begun.target.basis is None or measurement.basis != "measured":
         return measurement

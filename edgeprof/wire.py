@@ -28,13 +28,15 @@ What a C agent on a microcontroller needs, and why it is so:
 import json
 import struct
 import zlib
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
+from collections import deque
+from typing import Any, Deque, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
 
 MAJOR, MINOR = 1, 0
 FIRST_FRAME_BYTES = 256
 SMALLEST_FRAME_BYTES = 128
 LARGEST_FRAME_BYTES = 65535
 FRAME_OVERHEAD_BYTES = 7  # type, sequence, CRC
+KEPT_FRAMES = 64  # for an agent that asks for them again
 
 AUTO = 0xFFFFFFFF
 """A warm-up or batch that the agent chooses for itself."""
@@ -48,7 +50,18 @@ BASES = ("measured", "emulated", "simulated")
 
 # The passes that a RUN can ask for, and the capability bits of the same order (Hello.capabilities).
 PASSES = ("latency", "memory", "operators", "outputs", "sustained")
-CAPABILITIES = (*PASSES, "preemption", "blob-chunks", "blob-files", "probe", "state", "cancel", "threads", "heartbeat")
+CAPABILITIES = (
+    *PASSES,
+    "preemption",
+    "blob-chunks",
+    "blob-files",
+    "probe",
+    "state",
+    "cancel",
+    "threads",
+    "heartbeat",
+    "resend",
+)
 
 # Flags of a sample.
 WARMUP, PREEMPTED, THROTTLED, AFTER_SEND = 1, 2, 4, 8
@@ -60,6 +73,7 @@ MARKS = (
     "loaded_bytes", "peak_bytes", "average_bytes", "anonymous_bytes", "file_backed_bytes",
     "arena_bytes", "stack_peak_bytes", "static_ram_bytes", "flash_bytes", "program_bytes",
     "steady", "preempted_unknown", "sensor_ticks",
+    "agent_flash_bytes", "agent_ram_bytes",
 )  # fmt: skip
 
 # Why a request failed (Failed.code).
@@ -149,6 +163,16 @@ class Bye(NamedTuple):
     """The host is done; the agent ends."""
 
     reason: int = 0
+
+
+class Resend(NamedTuple):
+    """Send the frames again from this number on: said by either side of a line that loses bytes (capability `resend`).
+
+    Such an agent does not hang up on a frame that is corrupt, lost or doubled: it asks for what it misses and drops
+    what it has had. Both sides keep what they sent last.
+    """
+
+    sequence: int
 
 
 # ── agent to host ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -307,6 +331,7 @@ LAYOUTS: Dict[Type[Any], Layout] = {
     Cancel: Layout(0x06, (("run", "H"),)),
     Ping: Layout(0x07, (("token", "I"),)),
     Bye: Layout(0x08, (("reason", "B"),)),
+    Resend: Layout(0x09, (("sequence", "H"),)),
     Hello: Layout(
         0x81,
         (("major", "B"), ("minor", "B"), ("max_frame", "H"), ("window", "B"), ("basis", "B"), ("counter_unit", "B"),
@@ -467,8 +492,20 @@ class FrameReader(object):
         self._expected: Optional[int] = None
         self._buffer = bytearray()
 
+    @property
+    def expected(self) -> Optional[int]:
+        """The number of the next frame; None before the first."""
+        return self._expected
+
+    def drop_unfinished(self) -> None:
+        """Forget what has come of a frame that has no end."""
+        del self._buffer[:]
+
     def feed(self, content: bytes) -> Iterator[Frame]:
-        """Yield the frames that are complete now; raise WireError at the first that is not as it should be."""
+        """Yield the frames that are complete now; raise WireError at the first that is not as it should be.
+
+        What stands behind that one is kept: `feed(b"")` goes on with it.
+        """
         self._buffer += content
         while True:
             end = self._buffer.find(b"\0")
@@ -515,6 +552,7 @@ class FrameWriter(object):
         self.max_frame = max_frame
         self._sequence = 0
         self._begun = False
+        self._sent: Deque[Tuple[int, bytes]] = deque(maxlen=KEPT_FRAMES)
 
     def frame(self, message: Message) -> bytes:
         """Return the next frame."""
@@ -526,8 +564,16 @@ class FrameWriter(object):
         if not self._begun:
             self._begun = True
             encoded = b"\0" + encoded  # ends the noise before it
+        self._sent.append((self._sequence, encoded))
         self._sequence = (self._sequence + 1) & 0xFFFF
         return encoded
+
+    def again(self, sequence: int) -> bytes:
+        """Return the frames from this number on once more; nothing when it is not among the last ones."""
+        numbers = [number for number, _ in self._sent]
+        if sequence not in numbers:
+            return b""
+        return b"".join(encoded for _, encoded in list(self._sent)[numbers.index(sequence) :])
 
 
 # ── what more than one side needs ────────────────────────────────────────────────────────────────────────────────────

@@ -478,6 +478,7 @@ def main(arguments: List[str]) -> int:
     """`serve [FOLDER]` talks to a host; `measure DESCRIPTOR` is a pass."""
     if arguments[:1] == ["measure"]:
         return measuring.main(int(arguments[1]))
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever nohup or a shell had set
     folder = arguments[1] if len(arguments) > 1 else default_folder()
     reading, writing = os.dup(0), os.dup(1)
     os.dup2(2, 1)  # whatever prints must not reach the host as frames

@@ -20,6 +20,7 @@ COMMANDS = {
     "report": "Draw a result again; needs no board.",
     "doctor": "Show what is missing or noisy on a target, and what mends it.",
     "targets": "List what can be reached from here; trust the key of an SSH host.",
+    "firmware": "List, build and flash the agent for microcontrollers.",
     "limits": "List the profiles of limits, show one with the source of each limit.",
     "boards": "List the known boards, show what is known of one, check a board file.",
 }

@@ -43,6 +43,11 @@ if TYPE_CHECKING:
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads of the runtime.")
 @click.option("--batch", type=int, help="Inferences a sample.  [default: 1, more below 10 µs]")
 @click.option("--per-op", is_flag=True, help="Also time single operators, in a pass of their own.")
+@click.option(
+    "--check-outputs/--no-check-outputs",
+    default=None,
+    help="Compare the outputs with those of reference kernels on this machine.  [default: on microcontrollers]",
+)
 @click.option("--no-memory", is_flag=True, help="Leave the memory pass out.")
 @click.option("--shape", "shapes", type=Shape(), multiple=True, help="Size of a dynamic input, NAME=1x3x224x224.")
 @click.option("--inputs", type=click.Path(path_type=Path), help="NPZ keyed by tensor name, first axis: inferences.")
@@ -99,7 +104,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     options = Options(
         runs=given["runs"], launches=given["launches"], warmup=given["warmup"], duration_s=given["duration_s"],
         threads=given["threads"], batch=given["batch"], per_op=given["per_op"], memory=not given["no_memory"],
-        seed=given["seed"], timeout_s=given["timeout_s"],
+        seed=given["seed"], timeout_s=given["timeout_s"], check_outputs=given["check_outputs"],
     )  # fmt: skip
     with progress(given["targets"], quiet=given["quiet"], verbose=given["verbose"]) as on_event:
         results, failures = profile_all(

@@ -40,15 +40,26 @@ PROBE_TIMEOUT_S = 120.0
 BLOB_TIMEOUT_S = 120.0
 HEARTBEAT_S = 10.0
 HEARTBEAT = 0xFFFFFFFF
+NUDGE_S = 1.0
+AGAIN_S = 0.25
 BESIDE = "beside/"
 NOT_IDENTITY = frozenset({"blob_folder", "blob_suffix", "state"})
 
 
 class FramedSession:
-    """A conversation in frames. `silence_s`: how long an agent that says it is alive every 2 s may be silent."""
+    """A conversation in frames. `silence_s`: how long an agent that says it is alive every 2 s may be silent.
 
-    def __init__(self, channel: Channel, *, name: str, silence_s: float = SILENCE_S) -> None:
+    A `lossy` line (a UART) may lose and change bytes: Ask is said until it is heard, and with an agent that can
+    `resend` each side asks for the frames that it misses.
+    """
+
+    def __init__(self, channel: Channel, *, name: str, silence_s: float = SILENCE_S, lossy: bool = False) -> None:
         self.name = name
+        self._lossy = lossy
+        self._asked: int | None = None
+        self._asked_at = 0.0
+        self._repeated: int | None = None
+        self._repeated_at = 0.0
         self._channel = channel
         self.silence_s = silence_s
         self._reader = wire.FrameReader()
@@ -167,11 +178,12 @@ class FramedSession:
     def _send_chunks(self, content: bytes, received: int) -> None:
         hello = self._known_hello()
         step = hello.max_frame - wire.FRAME_OVERHEAD_BYTES - 11
+        sent = received
         while True:
-            for chunk in range(hello.window):
-                at = received + chunk * step
-                if at < len(content):
-                    self._say(wire.BlobChunk(at, content[at : at + step]))
+            # Up to two windows are on their way, so that the line does not stand still while an answer travels.
+            while sent < min(len(content), received + 2 * hello.window * step):
+                self._say(wire.BlobChunk(sent, content[sent : sent + step]))
+                sent += step
             status = self._await(wire.BlobStatus, self.silence_s, "the state of a blob")
             if status.state == wire.BLOB_PRESENT:
                 return
@@ -240,7 +252,11 @@ class FramedSession:
             left = until - time.monotonic()
             if left <= 0:
                 raise self._silent(what)
-            self._take(self._received(min(left, HEARTBEAT_S)))
+            content = self._received(min(left, NUDGE_S if self._lossy else HEARTBEAT_S))
+            if content:
+                self._take(content)
+            else:
+                self._nudge()
         return self._ready.pop(0)
 
     def _received(self, timeout_s: float) -> bytes:
@@ -256,15 +272,55 @@ class FramedSession:
             raise self._lost(str(error)) from error
 
     def _take(self, content: bytes) -> None:
-        """Turn bytes into messages; what came before a bad frame counts, and the bad frame is told after it."""
-        try:
-            for frame in self._reader.feed(content):
-                message = wire.read(frame)
-                if not _is_heartbeat(message):
-                    self._ready.append(message)
-        except wire.WireError as error:
-            self._broken = FrameError(f"a {error.kind} frame from {self.name}: {error}", hint=FRAME_HINT)
-            self._broken.__cause__ = error
+        """Turn bytes into messages; what came before a bad frame counts, and the bad frame is told after it.
+
+        Where the agent can send again what is missing it is asked to, and nothing is bad.
+        """
+        while True:
+            try:
+                for message in map(wire.read, self._reader.feed(content)):
+                    if isinstance(message, wire.Resend):
+                        self._repeat(message.sequence)
+                    elif not _is_heartbeat(message):
+                        self._ready.append(message)
+            except wire.WireError as error:
+                if not self._may_resend():
+                    self._broken = FrameError(f"a {error.kind} frame from {self.name}: {error}", hint=FRAME_HINT)
+                    self._broken.__cause__ = error
+                    return
+                self._recover(error)
+                content = b""
+            else:
+                return
+
+    def _recover(self, error: wire.WireError) -> None:
+        """Ask for what is missing, once in a while until it has come."""
+        if error.kind == "oversized":
+            self._reader.drop_unfinished()
+        now = time.monotonic()
+        again = self._reader.expected == self._asked and now - self._asked_at < AGAIN_S
+        if error.kind != "doubled" and not again:
+            self._asked, self._asked_at = self._reader.expected, now
+            self._say(wire.Resend(self._asked or 0))
+
+    def _repeat(self, sequence: int) -> None:
+        """Send again what the agent misses. Answering each of a burst of requests would drown the line."""
+        now = time.monotonic()
+        if sequence != self._repeated or now - self._repeated_at >= AGAIN_S:
+            self._repeated, self._repeated_at = sequence, now
+            self._channel.write(self._writer.again(sequence))
+
+    def _nudge(self) -> None:
+        """After a silence on a lossy line: what we said, or what was said to us, may have been lost without a trace."""
+        if not self._lossy:
+            return
+        if self._hello is None:
+            self._say(wire.Ask())
+        elif self._may_resend():
+            self._say(wire.Resend(self._reader.expected or 0))
+
+    def _may_resend(self) -> bool:
+        return self._lossy and self._hello is not None and "resend" in self._capabilities()
 
     def _beat(self) -> None:
         """Let an agent that ends when its host is gone know that it is not."""

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from edgeprof.errors import BoardUnreachable, UnknownName, did_you_mean
 from edgeprof.links.firmware_files import agent_elf, preloaded
@@ -83,18 +83,23 @@ def _start(qemu: str, board: str, memory: Path, folder: tempfile.TemporaryDirect
             process.wait()
             log.seek(0)
             words = log.read().decode("utf-8", "replace").strip()[-300:]
+            log.close()
             raise BoardUnreachable(f"qemu:{board} did not start: {words or error}") from error
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return QemuChannel(process, line, folder)
+    return QemuChannel(process, line, log, folder)
 
 
 class QemuChannel:
     """The board's serial line; closing it ends QEMU."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], line: socket.socket, folder: tempfile.TemporaryDirectory[str]
+        self,
+        process: subprocess.Popen[bytes],
+        line: socket.socket,
+        log: IO[bytes],
+        folder: tempfile.TemporaryDirectory[str],
     ) -> None:
-        self._process, self._line, self._folder = process, line, folder
+        self._process, self._line, self._log, self._folder = process, line, log, folder
         self._line.settimeout(0)
         self._wake_read, self._wake_write = socket.socketpair()
         self._closed = False
@@ -131,8 +136,9 @@ class QemuChannel:
         return False
 
     def last_words(self) -> str:
-        """Return nothing: what the board says comes over the line."""
-        return ""
+        """Return what QEMU itself had to say."""
+        self._log.seek(0)
+        return self._log.read().decode("utf-8", "replace").strip()[-300:]
 
     def cancel(self) -> None:
         """Wake a blocked read."""
@@ -145,6 +151,6 @@ class QemuChannel:
         self._closed = True
         self._process.kill()
         self._process.wait()
-        for end in (self._line, self._wake_read, self._wake_write):
+        for end in (self._line, self._wake_read, self._wake_write, self._log):
             end.close()
         self._folder.cleanup()

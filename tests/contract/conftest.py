@@ -16,6 +16,8 @@ from edgeprof.links.framed import FramedSession
 from edgeprof.links.local import open_local
 from edgeprof.links.sim import SimChannel
 from edgeprof.model import read_model
+from edgeprof.program import pack_program
+from edgeprof.records.result import Plan
 from edgeprof.targets import Sim, resolve_target
 from scripts.fetch_sshd import FetchError
 from tests.ssh.rig import Rig, as_somebody, shared_rig
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from edgeprof.model.graph import Graph
+    from edgeprof.records.result import Pass
     from edgeprof.session import Channel
 
 
@@ -48,10 +52,27 @@ def running_server() -> Rig:
         pytest.skip(reason)
 
 
-OPENERS: dict[str, Callable[[], Channel]] = {
-    "local": open_local,
-    "sim": open_sim,
-    "ssh": open_ssh,
+def open_emu() -> Channel:
+    return open_channel(resolve_target("emu:cortex-m4"), None, {})
+
+
+def open_qemu() -> Channel:
+    return open_channel(resolve_target("qemu:mps2-an386"), None, {})
+
+
+OPENERS: dict[str, tuple[Callable[[], Channel], str]] = {
+    "local": (open_local, "tflite"),
+    "sim": (open_sim, "tflite"),
+    "ssh": (open_ssh, "tflite"),
+    "emu": (open_emu, "program"),
+    "qemu": (open_qemu, "program"),
+}
+"""How a link's channel is opened, and the format that its agent executes."""
+
+MODELS = {"tflite": "kws_int8.tflite", "program": "ad_int8.tflite"}
+PACKERS: dict[str, Callable[[Graph, Path], bytes]] = {
+    "tflite": lambda _, path: path.read_bytes(),
+    "program": lambda graph, path: pack_program(graph, path).content,
 }
 
 
@@ -95,11 +116,28 @@ class Conversation:
         self._reader = wire.FrameReader()
         self.writer = wire.FrameWriter()
         self._heard: list[Any] = []
+        self._capabilities: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         self.say(wire.Ask())
-        self.writer.max_frame = self.hear(wire.Hello).max_frame
+        hello = self.hear(wire.Hello)
+        self.writer.max_frame = hello.max_frame
+        self._capabilities = wire.capability_names(hello.capabilities)
         return self
+
+    def can(self, capability: str) -> bool:
+        """Tell whether the agent says that it can do this."""
+        return capability in self._capabilities
+
+    def goes_on(self) -> bool:
+        """Tell whether the agent still answers, or has hung up."""
+        try:
+            self.say(wire.Ping(99))
+            while self.hear(wire.Pong, within_s=5).token != 99:
+                continue
+        except (EOFError, OSError):
+            return False
+        return True
 
     def __exit__(self, *_: object) -> None:
         self.channel.close()
@@ -137,6 +175,7 @@ class Link(NamedTuple):
 
     name: str
     open: Callable[[], Channel]
+    format: str
 
     def session(self) -> FramedSession:
         """Open a polite conversation."""
@@ -154,22 +193,31 @@ class Link(NamedTuple):
 @pytest.fixture(scope="module", params=sorted(OPENERS))
 def link(request: pytest.FixtureRequest) -> Link:
     name: str = request.param
-    return Link(name, OPENERS[name])
+    return Link(name, *OPENERS[name])
 
 
 class Blobs(NamedTuple):
-    """A model and two different inputs."""
+    """A model as the link's agent executes it, and two different inputs."""
 
+    format: str
     model: bytes
     inputs: bytes
     other_inputs: bytes
+    shapes: dict[str, tuple[int, ...]]
 
     def of(self, *, other: bool = False) -> dict[str, bytes]:
         """Return what a session is given."""
         return {"model": self.model, "inputs": self.other_inputs if other else self.inputs}
 
+    def plan(self, *passes: Pass) -> Plan:
+        """Return a plan for this model."""
+        return Plan(passes=passes, format=self.format, shapes=self.shapes)
+
 
 @pytest.fixture(scope="module")
-def blobs(kws: Path) -> Blobs:
-    graph = read_model(kws)
-    return Blobs(kws.read_bytes(), random_inputs(graph, 0).blob, random_inputs(graph, 1).blob)
+def blobs(link: Link, kws: Path) -> Blobs:
+    path = kws.parent / MODELS[link.format]
+    graph = read_model(path)
+    given = random_inputs(graph, 0)
+    other = random_inputs(graph, 1).blob
+    return Blobs(link.format, PACKERS[link.format](graph, path), given.blob, other, given.shapes)

@@ -23,7 +23,7 @@ from edgeprof.records.events import (
     SamplesReceived,
     StateRead,
 )
-from edgeprof.records.result import Pass, Plan
+from edgeprof.records.result import Pass
 from edgeprof.store import Journal, read_journal
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ PASSES = (
     Pass(kind="outputs"),
     Pass(kind="sustained", duration_s=0.05, batch=1),
 )
-WHOLE = Plan(passes=PASSES, format="tflite", shapes={"input": (1, 49, 10, 1)})
-OUTPUTS = Plan(passes=(Pass(kind="outputs"),), format="tflite")
-ONE_RUN = Plan(passes=(Pass(kind="latency", runs=1, warmup=0, batch=1),), format="tflite")
+OUTPUTS = Pass(kind="outputs")
+ONE_RUN = Pass(kind="latency", runs=1, warmup=0, batch=1)
+LONG_RUN = Pass(kind="latency", runs=10_000_000, warmup=0, batch=1)
 E = TypeVar("E")
 
 
@@ -59,7 +59,7 @@ def of_pass(events: Iterable[Event], index: int) -> list[Event]:
 def whole(link: Link, blobs: Blobs) -> list[Event]:
     """Return all events of a run of every kind of pass."""
     with link.session() as session:
-        return list(session.run(WHOLE, blobs.of()))
+        return list(session.run(blobs.plan(*PASSES), blobs.of()))
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +80,9 @@ def test_the_agent_says_which_protocol_it_speaks_and_what_its_counter_counts(hel
     assert hello.agent
 
 
-def test_the_probe_lists_a_runtime_that_works_for_the_format(whole: list[Event]) -> None:
+def test_the_probe_lists_a_runtime_that_works_for_the_format(whole: list[Event], blobs: Blobs) -> None:
     (found,) = only(whole, RuntimesFound)
-    assert found.format == "tflite"
+    assert found.format == blobs.format
     assert any(runtime.works and runtime.name for runtime in found.runtimes)
     assert all(runtime.works or runtime.reason for runtime in found.runtimes)
 
@@ -238,7 +238,7 @@ def owed_and_brought(channel: Recorded) -> tuple[dict[bytes, int], dict[bytes, i
 
 
 def test_a_blob_is_brought_once_however_many_passes_use_it(link: Link, blobs: Blobs) -> None:
-    plan = Plan(passes=ONE_RUN.passes * 2, format="tflite")
+    plan = blobs.plan(ONE_RUN, ONE_RUN)
     channel = link.recorded()
     with FramedSession(channel, name=link.name) as session:
         ended = only(session.run(plan, blobs.of()), PassEnded)
@@ -253,7 +253,7 @@ def test_the_next_session_works_and_brings_only_what_the_agent_has_not_kept(link
     for _ in range(2):
         channel = link.recorded()
         with FramedSession(channel, name=link.name) as session:
-            (ended,) = only(session.run(ONE_RUN, blobs.of()), PassEnded)
+            (ended,) = only(session.run(blobs.plan(ONE_RUN), blobs.of()), PassEnded)
         assert ended.complete
         owed, brought = owed_and_brought(channel)
         assert brought == owed
@@ -263,7 +263,7 @@ def test_blobs_arrive_in_chunks_where_there_is_no_faster_way(link: Link, blobs: 
     inputs = blobs.inputs + str(time.time_ns()).encode()  # never seen before; what follows the values is not read
     channel = link.recorded(files=False)
     with FramedSession(channel, name=link.name) as session:
-        (ended,) = only(session.run(ONE_RUN, {"model": blobs.model, "inputs": inputs}), PassEnded)
+        (ended,) = only(session.run(blobs.plan(ONE_RUN), {"model": blobs.model, "inputs": inputs}), PassEnded)
     assert ended.complete
     owed, brought = owed_and_brought(channel)
     assert brought == owed
@@ -282,17 +282,17 @@ def test_a_blob_that_arrives_damaged_is_refused_and_the_agent_goes_on(link: Link
 # ── outputs ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def outputs_of(link: Link, given: dict[str, bytes]) -> tuple[bool, list[bytes]]:
+def outputs_of(link: Link, blobs: Blobs, *, other: bool = False) -> tuple[bool, list[bytes]]:
     with link.session() as session:
-        events = list(session.run(OUTPUTS, given))
+        events = list(session.run(blobs.plan(OUTPUTS), blobs.of(other=other)))
     can = "outputs" in only(events, AgentIdentified)[0].capabilities
     return can, [event.content for event in only(events, OutputReceived)]
 
 
 def test_the_same_inputs_give_the_same_bytes_and_others_give_others(link: Link, blobs: Blobs) -> None:
-    can, first = outputs_of(link, blobs.of())
-    _, again = outputs_of(link, blobs.of())
-    _, other = outputs_of(link, blobs.of(other=True))
+    can, first = outputs_of(link, blobs)
+    _, again = outputs_of(link, blobs)
+    _, other = outputs_of(link, blobs, other=True)
     assert bool(first) == can
     assert first == again
     assert (first != other) == can
@@ -303,7 +303,9 @@ def test_the_same_inputs_give_the_same_bytes_and_others_give_others(link: Link, 
 
 def test_a_model_that_is_none_is_rejected(link: Link, blobs: Blobs) -> None:
     with link.session() as session:
-        (ended,) = only(session.run(ONE_RUN, {"model": b"no model " * 100, "inputs": blobs.inputs}), PassEnded)
+        (ended,) = only(
+            session.run(blobs.plan(ONE_RUN), {"model": b"no model " * 100, "inputs": blobs.inputs}), PassEnded
+        )
     assert (ended.complete, ended.failure) == (False, "model-rejected")
     assert ended.text
 
@@ -318,40 +320,36 @@ def brought(agent: Conversation, blobs: Blobs) -> tuple[bytes, bytes]:
 def test_a_pass_that_is_not_known_is_refused_and_the_agent_goes_on(link: Link, blobs: Blobs) -> None:
     with link.conversation() as agent:
         model, inputs = brought(agent, blobs)
-        agent.say(wire.Run(run=1, kind=200, runs=1, model=model, inputs=inputs, format="tflite"))
+        agent.say(wire.Run(run=1, kind=200, runs=1, model=model, inputs=inputs, format=blobs.format))
         refused = agent.hear(wire.Failed)
         assert (refused.run, wire.FAILURES[refused.code]) == (1, "bad-request")
         agent.say(wire.Ping(7))
         assert agent.hear(wire.Pong).token == 7
 
 
-def test_a_run_of_a_model_that_is_not_there_is_refused(link: Link) -> None:
+def test_a_run_of_a_model_that_is_not_there_is_refused(link: Link, blobs: Blobs) -> None:
     with link.conversation() as agent:
-        agent.say(wire.Run(run=3, kind=0, runs=1, model=bytes(32), inputs=bytes(32), format="tflite"))
+        agent.say(wire.Run(run=3, kind=0, runs=1, model=bytes(32), inputs=bytes(32), format=blobs.format))
         refused = agent.hear(wire.Failed)
         assert (refused.run, wire.FAILURES[refused.code]) == (3, "unknown-blob")
 
 
-def test_a_garbage_frame_ends_the_conversation_at_once(link: Link) -> None:
+def test_a_garbage_frame_is_named_and_survived_only_where_frames_can_be_sent_again(link: Link) -> None:
     with link.conversation() as agent:
         agent.channel.write(b"\x05garbage\x00")
-        refused = agent.hear(wire.Failed, within_s=5)
-        assert wire.FAILURES[refused.code] == "bad-request"
-        with pytest.raises(EOFError):
-            agent.hear(wire.Failed, within_s=5)
+        answer = agent.hear(wire.Failed, wire.Resend, within_s=5)
+        assert isinstance(answer, wire.Resend) == agent.can("resend")
+        assert agent.goes_on() == agent.can("resend")
 
 
-def test_a_frame_that_comes_twice_ends_the_conversation_at_once(link: Link) -> None:
+def test_a_frame_that_comes_twice_is_survived_only_where_frames_can_be_sent_again(link: Link) -> None:
     with link.conversation() as agent:
         agent.channel.write(agent.writer.frame(wire.Ping(1)) + wire.encode_frame(wire.Ping(1), 1))
-        refused = agent.hear(wire.Failed, within_s=5)
-        assert wire.FAILURES[refused.code] == "bad-request"
-        with pytest.raises(EOFError):
-            agent.hear(wire.Failed, within_s=5)
+        assert agent.goes_on() == agent.can("resend")
 
 
 def test_a_long_pass_that_is_cancelled_ends_within_three_seconds(link: Link, blobs: Blobs) -> None:
-    plan = Plan(passes=(Pass(kind="latency", runs=10_000_000, warmup=0, batch=1),), format="tflite")
+    plan = blobs.plan(LONG_RUN)
     asked_at = float("inf")
     with link.session() as session:
         for event in session.run(plan, blobs.of()):
@@ -366,7 +364,7 @@ def test_a_long_pass_that_is_cancelled_ends_within_three_seconds(link: Link, blo
 
 
 def test_a_session_that_is_left_in_the_middle_of_a_pass_closes_within_three_seconds(link: Link, blobs: Blobs) -> None:
-    plan = Plan(passes=(Pass(kind="latency", runs=10_000_000, warmup=0, batch=1),), format="tflite")
+    plan = blobs.plan(LONG_RUN)
     with link.session() as session:
         next(event for event in session.run(plan, blobs.of()) if isinstance(event, SamplesReceived))
         left_at = time.monotonic()
@@ -377,12 +375,13 @@ def test_a_session_that_is_left_in_the_middle_of_a_pass_closes_within_three_seco
 
 
 def test_the_journal_on_disk_folds_to_the_same_measurement_as_what_was_heard(
-    whole: list[Event], small_result: Result
+    whole: list[Event], small_result: Result, blobs: Blobs
 ) -> None:
     with Journal(small_result) as journal:
         for event in whole:
             journal.append(event)
     kept = list(read_journal(journal.path))
     assert kept == whole
-    assert fold(kept, WHOLE) == fold(whole, WHOLE)
-    assert [measured.complete for measured in fold(kept, WHOLE).passes] == [e.complete for e in only(whole, PassEnded)]
+    plan = blobs.plan(*PASSES)
+    assert fold(kept, plan) == fold(whole, plan)
+    assert [measured.complete for measured in fold(kept, plan).passes] == [e.complete for e in only(whole, PassEnded)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from tests.ssh.rig import Rig
 
 LONG = ("profile", MODEL, "--no-memory", "--duration", "60s", "--format", "json", "--target")
+
+
+def _signal(pid: int, number: int) -> None:
+    """Send a signal to a process that may have ended since it was listed."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def _measuring(person: Person, url: str) -> subprocess.Popen[str]:
@@ -52,7 +59,7 @@ def _partial(done: subprocess.CompletedProcess[str], person: Person) -> dict[str
 def test_a_connection_killed_mid_run_keeps_the_samples(rig: Rig, person: Person, cache: Path) -> None:
     process = _measuring(person, rig.url(cache=str(cache)))
     for pid in rig.sessions():
-        os.kill(pid, signal.SIGKILL)
+        _signal(pid, signal.SIGKILL)
     done = Person.ended(process, 20)
     assert done.returncode == 5, done.stderr
     result = _partial(done, person)
@@ -64,7 +71,7 @@ def test_a_connection_killed_mid_run_keeps_the_samples(rig: Rig, person: Person,
 def test_a_connection_killed_before_the_first_sample_is_a_lost_link(rig: Rig, person: Person, cache: Path) -> None:
     process = _launched(rig, person, cache)
     for pid in rig.sessions():
-        os.kill(pid, signal.SIGKILL)
+        _signal(pid, signal.SIGKILL)
     done = Person.ended(process, 20)
     assert done.returncode == 3, done.stderr
     assert "lost" in done.stderr
@@ -76,7 +83,7 @@ def test_a_connection_killed_while_logging_in_is_a_board_that_cannot_be_reached(
     process = person.start(*LONG, rig.url())
     assert eventually(rig.sessions, 30)
     for pid in rig.sessions():
-        os.kill(pid, signal.SIGKILL)
+        _signal(pid, signal.SIGKILL)
     done = Person.ended(process, 20)
     assert done.returncode == 3, done.stderr
     assert not done.stdout
@@ -86,7 +93,7 @@ def test_an_agent_that_is_killed_keeps_the_samples(rig: Rig, person: Person, cac
     process = _measuring(person, rig.url(cache=str(cache)))
     for pid, line in rig.guests().items():
         if " serve " in line:
-            os.kill(pid, signal.SIGKILL)
+            _signal(pid, signal.SIGKILL)
     done = Person.ended(process, 20)
     assert done.returncode == 5, done.stderr
     _partial(done, person)
@@ -123,7 +130,7 @@ def test_an_agent_that_is_looking_for_runtimes_ends_with_its_host(
     assert eventually(lambda: any(" measure " in line for line in rig.guests().values()), 30)
     if how == "lost":
         for pid in rig.sessions():
-            os.kill(pid, signal.SIGKILL)
+            _signal(pid, signal.SIGKILL)
     else:
         process.send_signal(signal.SIGINT if how == "ctrl-c" else signal.SIGKILL)
     done = Person.ended(process, 20)
@@ -155,12 +162,12 @@ def test_a_board_that_falls_asleep_is_noticed_and_the_samples_are_kept(rig: Rig,
     process = _measuring(person, rig.url(cache=str(cache)))
     asleep = [*rig.sessions(), *rig.guests()]
     for pid in asleep:
-        os.kill(pid, signal.SIGSTOP)
+        _signal(pid, signal.SIGSTOP)
     try:
         done = Person.ended(process, 45)
     finally:
         for pid in asleep:
-            os.kill(pid, signal.SIGCONT)
+            _signal(pid, signal.SIGCONT)
     assert done.returncode == 5, done.stderr
     _partial(done, person)
 

@@ -29,8 +29,8 @@ try:
     scan(Path(sys.argv[1])); code = 0
 except EdgeprofError as error:
     code = error.exit_code; print(error.message, file=sys.stderr)
-usage = resource.getrusage(resource.RUSAGE_SELF)
-print(code, time.process_time() - began, usage.ru_maxrss / 1024)
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM:"))  # ru_maxrss holds the parent's
+print(code, time.process_time() - began, int(peak.split()[1]) / 1024)
 """
 
 
