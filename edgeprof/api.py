@@ -20,7 +20,7 @@ from edgeprof.limit_profiles import read_limits
 from edgeprof.limits import judge
 from edgeprof.model import read_model
 from edgeprof.oracle import can_be_checked, check_outputs, seeded_inferences
-from edgeprof.plan import Asked, Options, make_firmware_plan, make_plan
+from edgeprof.plan import Asked, Options, check_program, make_firmware_plan, make_plan
 from edgeprof.records.result import Result, Warned
 from edgeprof.results import begun_result, filled_result, guessed_shapes, tainted
 from edgeprof.running import Stop, measure, raise_fatal
@@ -89,7 +89,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     if graph is None:
         plan = make_firmware_plan(given, options)
     else:
-        content, options = _executable(Path(model), graph, place, options)
+        content, options = _executable(Path(model), graph, place, options, facts)
         blobs |= {"model": content, **read_beside(Path(model), graph)}
         plan = make_plan(graph, given, options, facts)
     for path in (output, outputs):
@@ -136,7 +136,9 @@ def _inputs_for(graph: Graph | None, path: Path | None, seed: int, inferences: i
     return file_inputs(graph, path) if path else random_inputs(graph, seed, inferences)
 
 
-def _executable(path: Path, graph: Graph, target: Target, options: Options) -> tuple[bytes, Options]:
+def _executable(
+    path: Path, graph: Graph, target: Target, options: Options, board: Board | None
+) -> tuple[bytes, Options]:
     """Return what the target executes, the file or the program packed from it; emulated, it needs no warm-up."""
     if not runs_programs(target.place):
         return path.read_bytes(), options
@@ -146,7 +148,10 @@ def _executable(path: Path, graph: Graph, target: Target, options: Options) -> t
     if isinstance(target.place, Qemu | Emu):  # deterministic: one counted run says it all
         runs = options.runs or (None if options.duration_s else 1)
         options = options._replace(runs=runs, warmup=options.warmup or 0)
-    return pack_program(graph, path).content, options
+    program = pack_program(graph, path)
+    if board is not None:
+        check_program(program, board)
+    return program.content, options
 
 
 def profile_all(

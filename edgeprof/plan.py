@@ -12,6 +12,7 @@ from edgeprof.units import format_bytes
 if TYPE_CHECKING:
     from edgeprof.inputs import Inputs
     from edgeprof.model.graph import Graph
+    from edgeprof.program import Program
     from edgeprof.records.board import Board
 
 DEFAULT_RUNS = 1000
@@ -132,6 +133,21 @@ def _check(options: Options) -> None:
     for name, value, least, most in limits:
         if value is not None and not least <= value <= most:
             raise UsageError(f"{name} {value}: {least} to {most:,} can be done")
+
+
+def check_program(program: Program, board: Board) -> None:
+    """Refuse a program that the agent cannot hold: it lies in RAM with its arena."""
+    from edgeprof.boards import largest_contiguous_sram_bytes  # noqa: PLC0415  only with a board
+
+    sram = largest_contiguous_sram_bytes(board)
+    needed = program.arena_bytes + len(program.content)
+    if sram is not None and needed > sram[0]:
+        raise ModelDoesNotFit(
+            f"the program does not fit {board.name}: {format_bytes(len(program.content))} of program and"
+            f" {format_bytes(program.arena_bytes)} of arena, the largest contiguous SRAM ({sram[1]}) has"
+            f" {format_bytes(sram[0])}",
+            hint="the agent keeps the program in RAM; edgeprof fit tells what flashing it would need",
+        )
 
 
 def check_fit(graph: Graph, board: Board) -> None:

@@ -30,7 +30,8 @@ def open_session(
         return open_mlperf_tiny(target.place.url, target.place.baud, dtr=target.place.dtr, name=target.name)
     from edgeprof.links.framed import FramedSession  # noqa: PLC0415  only when a board is asked
 
-    return FramedSession(open_channel(target, board, blobs or {}), name=target.name)
+    lossy = isinstance(target.place, Serial)
+    return FramedSession(open_channel(target, board, blobs or {}), name=target.name, lossy=lossy)
 
 
 def open_channel(target: Target, board: Board | None, blobs: Mapping[str, bytes]) -> Channel:

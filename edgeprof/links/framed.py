@@ -362,6 +362,11 @@ class FramedSession:
         return LinkLost(f"the link to {self.name} was lost: {reason}{': ' + words if words else ''}")
 
     def _unreachable(self, reason: str) -> LinkError:
+        if self._lossy and not self._channel.last_words():
+            from edgeprof.links.serial_port import line_trouble  # noqa: PLC0415  only for a serial line
+
+            seen, hint = line_trouble(self._reader.noise)
+            return BoardUnreachable(f"no agent answered on {self.name}: {seen}", hint=hint)
         noise = self._reader.noise.decode("utf-8", "replace").strip("\0\r\n ")
         words = self._channel.last_words() or noise[-200:]
         return BoardUnreachable(

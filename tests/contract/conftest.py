@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import pytest
@@ -19,12 +20,12 @@ from edgeprof.model import read_model
 from edgeprof.program import pack_program
 from edgeprof.records.result import Plan
 from edgeprof.targets import Sim, resolve_target
+from examples.build_models import build_dscnn
 from scripts.fetch_sshd import FetchError
 from tests.ssh.rig import Rig, as_somebody, shared_rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from edgeprof.model.graph import Graph
     from edgeprof.records.result import Pass
@@ -69,7 +70,10 @@ OPENERS: dict[str, tuple[Callable[[], Channel], str]] = {
 }
 """How a link's channel is opened, and the format that its agent executes."""
 
-MODELS = {"tflite": "kws_int8.tflite", "program": "ad_int8.tflite"}
+MODELS: dict[str, Callable[[Path], bytes]] = {
+    "tflite": Path.read_bytes,
+    "program": lambda _: build_dscnn(channels=8, size=(8, 8), blocks=1, classes=4),  # an emulator is slow
+}
 PACKERS: dict[str, Callable[[Graph, Path], bytes]] = {
     "tflite": lambda _, path: path.read_bytes(),
     "program": lambda graph, path: pack_program(graph, path).content,
@@ -117,11 +121,13 @@ class Conversation:
         self.writer = wire.FrameWriter()
         self._heard: list[Any] = []
         self._capabilities: tuple[str, ...] = ()
+        self._window = 1
 
     def __enter__(self) -> Self:
         self.say(wire.Ask())
         hello = self.hear(wire.Hello)
         self.writer.max_frame = hello.max_frame
+        self._window = hello.window
         self._capabilities = wire.capability_names(hello.capabilities)
         return self
 
@@ -162,7 +168,7 @@ class Conversation:
         status = self.hear(wire.BlobStatus)
         step = self.writer.max_frame - 32
         while status.state != wire.BLOB_PRESENT:
-            for at in range(status.received, len(content), step)[:16]:
+            for at in range(status.received, len(content), step)[: self._window]:
                 self.say(wire.BlobChunk(at, content[at : at + step]))
             status = self.hear(wire.BlobStatus, wire.Failed)
             if isinstance(status, wire.Failed):
@@ -204,6 +210,8 @@ class Blobs(NamedTuple):
     inputs: bytes
     other_inputs: bytes
     shapes: dict[str, tuple[int, ...]]
+    fresh: Callable[[], bytes]
+    """Inputs that no agent has seen."""
 
     def of(self, *, other: bool = False) -> dict[str, bytes]:
         """Return what a session is given."""
@@ -215,9 +223,13 @@ class Blobs(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def blobs(link: Link, kws: Path) -> Blobs:
-    path = kws.parent / MODELS[link.format]
+def blobs(link: Link, kws: Path, tmp_path_factory: pytest.TempPathFactory) -> Blobs:
+    path = tmp_path_factory.mktemp("contract") / "model.tflite"
+    path.write_bytes(MODELS[link.format](kws))
     graph = read_model(path)
     given = random_inputs(graph, 0)
     other = random_inputs(graph, 1).blob
-    return Blobs(link.format, PACKERS[link.format](graph, path), given.blob, other, given.shapes)
+    content = PACKERS[link.format](graph, path)
+    return Blobs(
+        link.format, content, given.blob, other, given.shapes, lambda: random_inputs(graph, time.time_ns()).blob
+    )

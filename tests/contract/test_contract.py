@@ -260,7 +260,7 @@ def test_the_next_session_works_and_brings_only_what_the_agent_has_not_kept(link
 
 
 def test_blobs_arrive_in_chunks_where_there_is_no_faster_way(link: Link, blobs: Blobs) -> None:
-    inputs = blobs.inputs + str(time.time_ns()).encode()  # never seen before; what follows the values is not read
+    inputs = blobs.fresh()
     channel = link.recorded(files=False)
     with FramedSession(channel, name=link.name) as session:
         (ended,) = only(session.run(blobs.plan(ONE_RUN), {"model": blobs.model, "inputs": inputs}), PassEnded)
