@@ -11,7 +11,8 @@ export UV_NATIVE_TLS := 1
 
 demo: $(VENV)/.demo
 	$(BIN)/edgeprof profile examples/models/kws_int8.tflite
-	$(BIN)/edgeprof profile examples/models/kws_int8.tflite --target local --target sim:nucleo-l4r5zi --target sim:raspberry-pi-5 --runs 100
+	$(BIN)/edgeprof profile examples/models/kws_int8.tflite --target emu:cortex-m4
+	$(BIN)/edgeprof profile examples/models/kws_int8.tflite --target local --target sim:nucleo-l4r5zi --target sim:raspberry-pi-5 --runs 300
 
 test: $(VENV)/.test
 	$(BIN)/python scripts/check.py
@@ -34,7 +35,7 @@ $(VENV)/.uv: scripts/bootstrap.py
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.uv pyproject.toml uv.lock
-	UV_PROJECT_ENVIRONMENT=$(VENV) $(VENV)-tools/bin/uv sync --locked --no-default-groups --inexact --quiet
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(VENV)-tools/bin/uv sync --locked --no-default-groups --extra emu --inexact --quiet
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.uv pyproject.toml uv.lock
