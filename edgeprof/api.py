@@ -85,6 +85,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     options = options._replace(outputs=bool(outputs) or options.outputs or (checks and can_be_checked(graph)))
     count = seeded_inferences(graph, emulated=isinstance(place.place, Qemu | Emu)) if graph and checks else 1
     given = _inputs_for(graph, Path(inputs) if inputs else None, options.seed, count)
+    graph = _settled(graph, Path(model), given)
     blobs = {"inputs": given.blob}
     if graph is None:
         plan = make_firmware_plan(given, options)
@@ -105,9 +106,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     result = filled_result(begun, measurement, failure=outcome.failure, board=facts, folders=board_folders())
     told: tuple[Finding, ...] = ()
     if checks:
-        program = runs_programs(place.place)
-        checked = check_outputs(Path(model), graph, given.blob, measurement, program=program)
-        result, told = replace(result, metrics={**result.metrics, **checked.metrics}), checked.findings
+        result, told = _with_outputs_checked(result, Path(model), graph, given, measurement, place)
     findings = judge(result.metrics, rules, accept_basis, gate=gate, never=never_in(result))
     result = replace(result, findings=(*told, *findings))
     if outputs is not None:
@@ -134,6 +133,18 @@ def _inputs_for(graph: Graph | None, path: Path | None, seed: int, inferences: i
 
         return firmware_inputs(path, seed)
     return file_inputs(graph, path) if path else random_inputs(graph, seed, inferences)
+
+
+def _settled(graph: Graph | None, path: Path, given: Inputs) -> Graph | None:
+    """Return the graph with the sizes that it is run with, where the model leaves some open."""
+    return read_model(path, given.shapes) if graph is not None and given.guessed else graph
+
+
+def _with_outputs_checked(
+    result: Result, path: Path, graph: Graph | None, given: Inputs, measurement: Measurement, target: Target
+) -> tuple[Result, tuple[Finding, ...]]:
+    checked = check_outputs(path, graph, given.blob, measurement, program=runs_programs(target.place))
+    return replace(result, metrics={**result.metrics, **checked.metrics}), checked.findings
 
 
 def _executable(

@@ -17,7 +17,7 @@ from edgeprof.errors import (
     LinkLost,
     RuntimeUnusable,
 )
-from edgeprof.links.framed_pass import FRAME_HINT, PassReader
+from edgeprof.links.framed_pass import FRAME_HINT, PassReader, bad_frame
 from edgeprof.records.events import (
     AgentIdentified,
     ClockBracketed,
@@ -285,7 +285,7 @@ class FramedSession:
                         self._ready.append(message)
             except wire.WireError as error:
                 if not self._may_resend():
-                    self._broken = FrameError(f"a {error.kind} frame from {self.name}: {error}", hint=FRAME_HINT)
+                    self._broken = FrameError(f"{bad_frame(error.kind)} from {self.name}: {error}", hint=FRAME_HINT)
                     self._broken.__cause__ = error
                     return
                 self._recover(error)

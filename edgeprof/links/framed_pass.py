@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 FRAME_HINT = "what came before it is kept; run again, and if it comes back look at the cable, the adapter or the agent"
 
 
+def bad_frame(kind: str) -> str:
+    """Return what a frame is called that is corrupt, lost, doubled or oversized."""
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} frame"
+
+
 class Messages(Protocol):
     """Where the messages of a pass come from."""
 
@@ -150,4 +155,4 @@ def _columns(name: str, message: wire.Samples) -> tuple[tuple[int, ...], tuple[i
     try:
         return wire.unpack_columns(message)
     except wire.WireError as error:
-        raise FrameError(f"a {error.kind} frame from {name}: {error}", hint=FRAME_HINT) from error
+        raise FrameError(f"{bad_frame(error.kind)} from {name}: {error}", hint=FRAME_HINT) from error
