@@ -488,7 +488,7 @@ class FrameReader(object):
 
     def __init__(self, max_frame: int = LARGEST_FRAME_BYTES) -> None:
         self.max_frame = max_frame
-        self.noise = b""
+        self._noise = b""
         self._expected: Optional[int] = None
         self._buffer = bytearray()
 
@@ -496,6 +496,12 @@ class FrameReader(object):
     def expected(self) -> Optional[int]:
         """The number of the next frame; None before the first."""
         return self._expected
+
+    @property
+    def noise(self) -> bytes:
+        """What came before the first frame, the last of it, also what no zero has ended yet."""
+        unended = bytes(self._buffer) if self._expected is None else b""
+        return (self._noise + unended)[-4096:]
 
     def drop_unfinished(self) -> None:
         """Forget what has come of a frame that has no end."""
@@ -527,7 +533,7 @@ class FrameReader(object):
             frame = decode_frame(stuffed, self.max_frame)
         except WireError:
             if self._expected is None:
-                self.noise = (self.noise + stuffed)[-4096:]
+                self._noise = (self._noise + stuffed)[-4096:]
                 return None
             raise
         self._check_order(frame)

@@ -227,11 +227,16 @@ class FramedSession:
 
     def _say(self, message: wire.Message) -> None:
         try:
-            self._channel.write(self._writer.frame(message))
-        except OSError as error:
-            raise self._lost(str(error)) from error
+            frame = self._writer.frame(message)
         except wire.WireError as error:
             raise FrameError(f"{type(message).__name__} cannot be sent to {self.name}: {error}") from error
+        self._write(frame)
+
+    def _write(self, content: bytes) -> None:
+        try:
+            self._channel.write(content)
+        except OSError as error:
+            raise self._lost(str(error)) from error
 
     def _await(self, wanted: type[Any], timeout_s: float, what: str) -> Any:  # noqa: ANN401  the type asked for
         until = time.monotonic() + timeout_s
@@ -308,7 +313,7 @@ class FramedSession:
         now = time.monotonic()
         if sequence != self._repeated or now - self._repeated_at >= AGAIN_S:
             self._repeated, self._repeated_at = sequence, now
-            self._channel.write(self._writer.again(sequence))
+            self._write(self._writer.again(sequence))
 
     def _nudge(self) -> None:
         """After a silence on a lossy line: what we said, or what was said to us, may have been lost without a trace."""
@@ -343,13 +348,16 @@ class FramedSession:
             return
 
     def _silent(self, what: str) -> LinkError:
-        if time.monotonic() >= self._deadline:
+        timed_out = time.monotonic() >= self._deadline
+        if self._hello is None:
+            return self._unreachable(
+                "no hello when the time limit ended" if timed_out else f"no hello in {HELLO_TIMEOUT_S:.0f} s"
+            )
+        if timed_out:
             return LinkLost(
                 f"{self.name} was not done in time: waiting for {what} when the time limit ended",
                 hint="raise --timeout, or lower --runs",
             )
-        if self._hello is None:
-            return self._unreachable(f"no hello in {HELLO_TIMEOUT_S:.0f} s")
         return LinkLost(
             f"{self.name} fell silent: no word for {self.silence_s:.0f} s while waiting for {what}",
             hint="is the board still powered and not asleep? edgeprof doctor --target shows how it is",

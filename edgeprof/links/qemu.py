@@ -10,6 +10,7 @@ import selectors
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 START_TIMEOUT_S = 20.0
 WRITE_TIMEOUT_S = 20.0
 READ_BYTES = 1 << 16
+
+
+# QEMU does not end when its serial line closes: the kernel ends it when edgeprof is killed (PR_SET_PDEATHSIG).
+DIE_WITH_PARENT = "import ctypes,os,sys; ctypes.CDLL(None).prctl(1,9,0,0,0); os.execv(sys.argv[1],sys.argv[1:])"
 
 
 class Machine(NamedTuple):
@@ -65,7 +70,8 @@ def _start(qemu: str, board: str, memory: Path, folder: tempfile.TemporaryDirect
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(START_TIMEOUT_S)
         command = [
-            qemu, "-M", board, "-nographic", "-monitor", "none", "-icount", "shift=6,sleep=off",
+            sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, qemu,
+            "-M", board, "-nographic", "-monitor", "none", "-icount", "shift=6,sleep=off",
             "-serial", f"tcp:127.0.0.1:{server.getsockname()[1]}", "-kernel", str(agent_elf(machine.core)),
             "-device", f"loader,file={memory},addr={machine.psram:#x},force-raw=on",
         ]  # fmt: skip

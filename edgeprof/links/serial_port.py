@@ -118,15 +118,26 @@ class SerialChannel:
                 ready = [key.fileobj for key, _ in selector.select(timeout_s)]
             content: bytes = self._port.read(READ_BYTES) if self._descriptor in ready else b""
         except OSError as error:
-            self._lost = f"{self.url} is gone: unplugged, switched off or taken by another program"
+            self._lost = self._gone()
             raise EOFError from error
         return content
+
+    def _gone(self) -> str:
+        return f"{self.url} is gone: unplugged, switched off or taken by another program"
 
     def write(self, content: bytes) -> None:
         """Write all of it."""
         if self._closed:
             raise BrokenPipeError
-        self._port.write(content)
+        import serial  # noqa: PLC0415  it is open, so it is imported already
+
+        try:
+            self._port.write(content)
+        except serial.SerialTimeoutException:  # an OSError too, and the port is still there
+            raise
+        except OSError:
+            self._lost = self._gone()
+            raise
 
     def put_blob(self, path: str, content: bytes) -> bool:  # noqa: ARG002  the channel's signature
         """Tell that a serial port has no faster way."""

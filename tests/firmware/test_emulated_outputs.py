@@ -82,8 +82,10 @@ def test_a_network_gives_the_bytes_of_tflm_in_qemu_on_20_inputs(model: Path) -> 
 @pytest.mark.usefixtures("_oracle", "_unicorn")
 def test_a_network_gives_the_bytes_of_tflm_in_unicorn(model: Path) -> None:
     few = not SLOW and any(name in model.stem.lower() for name in LARGE)
-    parts = examples(model, INFERENCES_OF_LARGE if few else INFERENCES, parts=2)
-    with ThreadPoolExecutor(len(parts)) as pool:  # a process each
+    # A process each pays where the inferences take longer than the SHA-256 of the program, which the agent computes.
+    shared = 2 if "kws" in model.stem or SLOW else 1
+    parts = examples(model, INFERENCES_OF_LARGE if few else INFERENCES, shared)
+    with ThreadPoolExecutor(shared) as pool:
         ran = list(pool.map(lambda part: run_on(EMU, model, part.blob, [Pass(kind="outputs")]), parts))
     assert [outputs_of(events) for events in ran] == [part.outputs for part in parts]
 
@@ -99,12 +101,9 @@ def test_instructions_are_the_same_in_five_fresh_starts_and_in_unicorn(kws: Path
 
 
 @pytest.mark.usefixtures("_oracle", "_qemu", "_unicorn")
-@pytest.mark.parametrize(
-    ("board", "core"), [("mps2-an385", "cortex-m3"), ("mps2-an386", "cortex-m4"), ("mps2-an500", "cortex-m7")]
-)
-def test_both_emulators_count_the_same_on_each_core(kws: Path, board: str, core: str) -> None:
-    small = kws.with_name("ad_int8.tflite")
-    (example,) = examples(small, 1)
-    (of_qemu,) = counts(run_on(f"qemu:{board}", small, example.blob, [COUNTED]))
-    (of_unicorn,) = counts(run_on(f"emu:{core}", small, example.blob, [COUNTED]))
+@pytest.mark.parametrize(("board", "core"), [("mps2-an385", "cortex-m3"), ("mps2-an500", "cortex-m7")])
+def test_both_emulators_count_the_same_on_the_other_cores(kws: Path, board: str, core: str) -> None:
+    (example,) = examples(kws, 1)
+    (of_qemu,) = counts(run_on(f"qemu:{board}", kws, example.blob, [COUNTED]))
+    (of_unicorn,) = counts(run_on(f"emu:{core}", kws, example.blob, [COUNTED]))
     assert of_unicorn == pytest.approx(of_qemu, rel=1e-4)
