@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import convert
 from msgspec.structs import replace
 
 from edgeprof.records.events import (
     AgentIdentified,
+    ChannelsFound,
     ClockBracketed,
     FigureRead,
     Noted,
@@ -17,6 +19,7 @@ from edgeprof.records.events import (
     PassStarted,
     RuntimesFound,
     SamplesReceived,
+    SensorsRead,
     StateRead,
 )
 from edgeprof.records.result import (
@@ -26,6 +29,7 @@ from edgeprof.records.result import (
     PassMeasurement,
     SampleColumns,
 )
+from edgeprof.records.sensors import SamplingCost, SensorSeries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -99,6 +103,8 @@ def _fold_pass(plan: Plan, index: int, events: list[Event], hz: int) -> PassMeas
         ),
         notes=tuple((e.code, e.text) for e in events if isinstance(e, Noted)),
         clock_offset_s=_clock_offset(events, hz),
+        sensors=_sensors(events, hz),
+        sampling=_sampling(events),
     )
 
 
@@ -127,6 +133,40 @@ def _samples(events: list[Event], hz: int) -> SampleColumns:
             batch += [event.batch] * len(event.duration_ticks)
             flags += event.flags
     return SampleColumns(start=tuple(start), duration=tuple(duration), batch=tuple(batch), flags=tuple(flags))
+
+
+def _sensors(events: list[Event], hz: int) -> tuple[SensorSeries, ...]:
+    """Return the readings of each channel; what it could not read is said at the end of the pass."""
+    found = [event for event in events if isinstance(event, ChannelsFound)]
+    if not found:
+        return ()
+    rows: list[list[tuple[float, float]]] = [[] for _ in found[0].channels]
+    for event in events:
+        if isinstance(event, SensorsRead):
+            for ticks, channel, value in zip(event.ticks, event.channel, event.value, strict=True):
+                rows[channel].append((ticks / hz, value))
+    described = [{**first, **last} for first, last in zip(found[0].channels, found[-1].channels, strict=False)]
+    return tuple(
+        replace(
+            convert({name: value for name, value in words.items() if name not in COSTS}, SensorSeries),
+            time_s=tuple(time_s for time_s, _ in row),
+            value=tuple(value for _, value in row),
+        )
+        for words, row in zip(described, rows, strict=False)
+    )
+
+
+COSTS = frozenset({"cpu_s", "wall_s", "reads"})
+
+
+def _sampling(events: list[Event]) -> SamplingCost | None:
+    """Return what the sampling took; the agent says it with its last words about the channels."""
+    for event in events:
+        if isinstance(event, ChannelsFound) and event.ended:
+            for words in event.channels:
+                if words.keys() >= COSTS:
+                    return SamplingCost(cpu_s=words["cpu_s"], wall_s=words["wall_s"], reads=words["reads"])
+    return None
 
 
 def _clock_offset(events: list[Event], hz: int) -> tuple[float, float] | None:

@@ -79,6 +79,8 @@ def format_value(name: str, value: float) -> str:  # noqa: PLR0911  one a unit
             return f"{value:,.0f}"
         case "j":
             return _scaled(value, "J")
+        case "joule":
+            return f"{_digits(value)} /J"
         case "w":
             return _scaled(value, "W")
         case "celsius":

@@ -31,7 +31,7 @@ import zlib
 from collections import deque
 from typing import Any, Deque, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
 
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1
 FIRST_FRAME_BYTES = 256
 SMALLEST_FRAME_BYTES = 128
 LARGEST_FRAME_BYTES = 65535
@@ -48,10 +48,14 @@ COUNTER_UNITS = ("seconds", "cycles", "instructions")
 # Where an agent's figures come from (Hello.basis).
 BASES = ("measured", "emulated", "simulated")
 
-# The passes that a RUN can ask for, and the capability bits of the same order (Hello.capabilities).
-PASSES = ("latency", "memory", "operators", "outputs", "sustained")
+# The passes that a RUN can ask for, in the order of their numbers; a new one goes to the end.
+PASSES = ("latency", "memory", "operators", "outputs", "sustained", "deadline", "energy", "stages", "pair")
 CAPABILITIES = (
-    *PASSES,
+    "latency",
+    "memory",
+    "operators",
+    "outputs",
+    "sustained",
     "preemption",
     "blob-chunks",
     "blob-files",
@@ -61,10 +65,29 @@ CAPABILITIES = (
     "threads",
     "heartbeat",
     "resend",
+    "deadline",
+    "energy",
+    "stages",
+    "pair",
+    "settings",
+    "sensors",
+    "install",
 )
+"""What an agent can do, in the order of the bits of Hello.capabilities; a new one goes to the end."""
 
-# Flags of a sample.
-WARMUP, PREEMPTED, THROTTLED, AFTER_SEND = 1, 2, 4, 8
+SETTINGS = ("delegate", "providers", "cpus", "period_ns", "windows", "window_ms", "idle_ms", "hook", "sensors_ms",
+            "second")  # fmt: skip
+"""What Run.settings may hold, as JSON, for agents with the capability `settings`:
+
+`delegate` "xnnpack", "none" or the path of a delegate library on the board; `providers` ONNX Runtime's, in order;
+`cpus` the cores to pin to; `period_ns` of a deadline pass; `windows`, `window_ms`, `idle_ms` of an energy pass;
+`hook` the SHA-256 of a Python file for a stages pass; `sensors_ms` how often sensors are read, 0 never; `second` the
+other model of a pair pass: {model, inputs, format, runtime, delegate, providers, shapes}, hashes as hex.
+"""
+
+# Flags of a sample. WINDOW: the first of a window of an energy pass. SECOND: of the other model of a pair.
+# PREPROCESSING, POSTPROCESSING: of that stage; of a stages pass, a sample with neither is the inference's.
+WARMUP, PREEMPTED, THROTTLED, AFTER_SEND, WINDOW, SECOND, PREPROCESSING, POSTPROCESSING = 1, 2, 4, 8, 16, 32, 64, 128
 
 # What a Mark measures: nanoseconds are ticks of the agent's counter, bytes are bytes.
 MARKS = (
@@ -145,6 +168,17 @@ class Run(NamedTuple):
     runtime: str = ""
     shapes: str = ""
     files: str = ""
+    settings: str = ""
+
+
+class Install(NamedTuple):
+    """Put these wheels, blobs that are here already, into the agent's own folder. Answer: Installed or Failed.
+
+    `wheels` maps a wheel's file name to its SHA-256 as hex.
+    """
+
+    replace: int = 0
+    wheels: str = "{}"
 
 
 class Cancel(NamedTuple):
@@ -271,6 +305,33 @@ class State(NamedTuple):
     state: str = "{}"
 
 
+class Channels(NamedTuple):
+    """The sensors that are read during a pass, or were: a JSON list of {name, quantity, unit, source, rail, role, …}.
+
+    Said before the first reading; said again at the end with what the sampling took (`cpu_s`, `reads`, a channel's
+    `failures` and `reason`).
+    """
+
+    run: int
+    ended: int
+    channels: str = "[]"
+
+
+class Readings(NamedTuple):
+    """A block of sensor readings in columns: ticks u64 each, channel u8 each, value f64 each. A gap has no reading."""
+
+    run: int
+    size: int
+    columns: bytes = b""
+
+
+class Installed(NamedTuple):
+    """The wheels are in the agent's folder: what is there now, as a JSON list of file names."""
+
+    size: int
+    wheels: str = "[]"
+
+
 class Note(NamedTuple):
     """Something that a person should know; `code` is a stable word."""
 
@@ -326,12 +387,13 @@ LAYOUTS: Dict[Type[Any], Layout] = {
         (("run", "H"), ("kind", "B"), ("runs", "I"), ("warmup", "I"), ("batch", "I"), ("threads", "H"),
          ("duration_ms", "I"), ("model", "32s")),
         (("inputs", 1, "bytes"), ("format", 2, "text"), ("runtime", 3, "text"), ("shapes", 4, "json"),
-         ("files", 5, "json")),
+         ("files", 5, "json"), ("settings", 6, "json")),
     ),
     Cancel: Layout(0x06, (("run", "H"),)),
     Ping: Layout(0x07, (("token", "I"),)),
     Bye: Layout(0x08, (("reason", "B"),)),
     Resend: Layout(0x09, (("sequence", "H"),)),
+    Install: Layout(0x0A, (("replace", "B"),), (("wheels", 1, "json"),)),
     Hello: Layout(
         0x81,
         (("major", "B"), ("minor", "B"), ("max_frame", "H"), ("window", "B"), ("basis", "B"), ("counter_unit", "B"),
@@ -360,11 +422,15 @@ LAYOUTS: Dict[Type[Any], Layout] = {
     Done: Layout(0x8C, (("run", "H"), ("samples", "I"), ("crc", "I"))),
     Failed: Layout(0x8D, (("run", "H"), ("code", "B")), (("text", 1, "text"),)),
     Pong: Layout(0x8E, (("token", "I"), ("ticks", "Q"))),
+    Channels: Layout(0x8F, (("run", "H"), ("ended", "B")), (("channels", 1, "json"),)),
+    Readings: Layout(0x90, (("run", "H"), ("size", "H")), (("columns", 1, "bytes"),)),
+    Installed: Layout(0x91, (("size", "H"),), (("wheels", 1, "json"),)),
 }  # fmt: skip
 
 BY_TYPE: Dict[int, Type[Any]] = {layout.type: message for message, layout in LAYOUTS.items()}
 
 SAMPLE_BYTES = 17
+READING_BYTES = 17
 
 
 class Frame(NamedTuple):
@@ -610,6 +676,21 @@ def unpack_columns(samples: Samples) -> Tuple[Tuple[int, ...], Tuple[int, ...], 
         raise WireError("corrupt", text.format(count, len(samples.columns), count * SAMPLE_BYTES))
     values = struct.unpack("<{0}Q{0}Q{0}B".format(count), samples.columns)
     return values[:count], values[count : 2 * count], values[2 * count :]
+
+
+def pack_readings(ticks: Sequence[int], channels: Sequence[int], values: Sequence[float]) -> bytes:
+    """Return the columns of a block of sensor readings."""
+    return struct.pack("<{0}Q{0}B{0}d".format(len(ticks)), *([*ticks, *channels, *values]))
+
+
+def unpack_readings(readings: Readings) -> Tuple[Tuple[int, ...], Tuple[int, ...], Tuple[float, ...]]:
+    """Return ticks, channels and values; a block of the wrong size is `corrupt`."""
+    count = readings.size
+    if len(readings.columns) != count * READING_BYTES:
+        text = "a block of {} readings has {} bytes, {} were expected"
+        raise WireError("corrupt", text.format(count, len(readings.columns), count * READING_BYTES))
+    columns = struct.unpack("<{0}Q{0}B{0}d".format(count), readings.columns)
+    return columns[:count], columns[count : 2 * count], columns[2 * count :]
 
 
 def samples_per_frame(max_frame: int) -> int:

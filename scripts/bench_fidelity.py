@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgeprof.agent import passes, runtimes
+from edgeprof.agent import runtimes, timing
 from edgeprof.inputs import random_inputs
 from edgeprof.model import read_model
 from examples.build_models import build_dscnn
@@ -70,13 +70,13 @@ def _cases(folder: Path) -> tuple[Case, ...]:
 
 def _pairs(case: Case) -> list[Pair]:
     invoke = _ready(case)
-    switches = passes.involuntary_switches(1)
-    block = passes.new_block(case.inferences)
+    switches = timing.involuntary_switches(1)
+    block = timing.new_block(case.inferences)
     durations = [0] * case.inferences
     chance = random.Random(case.name)  # noqa: S311  an order, no secret
 
     def agent() -> float:
-        passes.time_block(invoke, switches, block, 0, case.inferences, FAR_NS)
+        timing.time_block(invoke, switches, block, 0, case.inferences, FAR_NS)
         return statistics.median(block.durations)
 
     def bare() -> float:

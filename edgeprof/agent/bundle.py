@@ -10,14 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 _PACKAGE = Path(__file__).parents[1]
-_MODULES = (
-    "wire.py",
-    "agent/board_state.py",
-    "agent/litert_profiler.py",
-    "agent/main.py",
-    "agent/passes.py",
-    "agent/runtimes.py",
-)
 _START = """import sys
 if sys.version_info < (3, 6):
     sys.exit("the edgeprof agent needs Python 3.6 or later, this is " + sys.version.split()[0])
@@ -41,10 +33,17 @@ def agent_bundle() -> Bundle:
         _add(archive, "__main__.py", _START)
         _add(archive, "edgeprof/__init__.py", "")
         _add(archive, "edgeprof/agent/__init__.py", "")
-        for name in _MODULES:
-            _add(archive, f"edgeprof/{name}", (_PACKAGE / name).read_text(encoding="utf-8"))
+        for path in (_PACKAGE / "wire.py", *_agent_modules()):
+            _add(archive, f"edgeprof/{path.relative_to(_PACKAGE).as_posix()}", path.read_text(encoding="utf-8"))
     content = out.getvalue()
     return Bundle(content, hashlib.sha256(content).hexdigest())
+
+
+def _agent_modules() -> list[Path]:
+    """Return all files of the agent's package but this one, which runs on the host only."""
+    paths = sorted((_PACKAGE / "agent").rglob("*.py"))
+    ours = {_PACKAGE / "agent" / "__init__.py", _PACKAGE / "agent" / "bundle.py"}
+    return [path for path in paths if path not in ours]
 
 
 def _add(archive: zipfile.ZipFile, name: str, text: str) -> None:

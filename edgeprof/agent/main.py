@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from typing import IO, Any, Callable, Dict, List, Optional, Tuple
 
 from edgeprof import wire
-from edgeprof.agent import board_state, runtimes
+from edgeprof.agent import board_state, runtimes, timing
 from edgeprof.agent import passes as measuring
 
 WINDOW = 16
@@ -313,9 +313,23 @@ class Agent(object):
             "batch": message.batch, "threads": message.threads, "duration_ms": message.duration_ms, "path": path,
             "inputs": inputs, "format": message.format, "runtime": message.runtime, "sha256": message.model.hex(),
             "shapes": json.loads(message.shapes or "{}"), "max_frame": self.writer.max_frame,
+            "settings": self._settings(message),
         }  # fmt: skip
         self.say(wire.State(message.run, 0, board_state.as_json(board_state.board_state())))
         self.child = _start_child(orders)
+
+    def _settings(self, message: wire.Run) -> Dict[str, Any]:
+        """Return what else was asked for, with the paths of its blobs in place of their hashes."""
+        settings = dict(json.loads(message.settings or "{}"))
+        second = settings.get("second")
+        wanted = [(settings, "hook")] + ([(second, "model"), (second, "inputs")] if second else [])
+        for holder, name in wanted:
+            if name in holder:
+                holder[name + "_sha256"] = holder[name]
+                holder[name] = self._blob_path(bytes(bytearray.fromhex(holder[name])))
+                if not os.path.exists(holder[name]):
+                    raise Refused("unknown-blob", "the {} {} is not here".format(name, os.path.basename(holder[name])))
+        return settings
 
     def _lay_beside(self, message: wire.Run) -> str:
         """Return the path of the model in a folder where its files of weights lie beside it, by hard links."""
@@ -362,7 +376,7 @@ class Agent(object):
 
     def ping(self, message: wire.Ping) -> None:
         """Say what the clock of the samples says now."""
-        self.say(wire.Pong(message.token, measuring.clock()))
+        self.say(wire.Pong(message.token, timing.clock()))
 
     def bye(self, _message: wire.Bye) -> None:
         """End the conversation."""

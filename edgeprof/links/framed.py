@@ -7,6 +7,8 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+from msgspec import to_builtins
+
 from edgeprof import wire
 from edgeprof.errors import (
     AgentMismatch,
@@ -43,6 +45,7 @@ HEARTBEAT = 0xFFFFFFFF
 NUDGE_S = 1.0
 AGAIN_S = 0.25
 BESIDE = "beside/"
+HOOK, SECOND_MODEL, SECOND_INPUTS = "hook", "second/model", "second/inputs"
 NOT_IDENTITY = frozenset({"blob_folder", "blob_suffix", "state"})
 
 
@@ -196,6 +199,7 @@ class FramedSession:
     def _run_pass(
         self, plan: Plan, index: int, asked: Pass, runtime: str, hashes: Mapping[str, bytes]
     ) -> Iterator[Event]:
+        settings = run_settings(plan, asked, hashes) if "settings" in self._capabilities() else {}
         yield from self._bracket(index)
         self._say(
             wire.Run(
@@ -212,6 +216,7 @@ class FramedSession:
                 runtime=runtime,
                 shapes=json.dumps(plan.shapes) if plan.format in self._known_hello().formats.split(",") else "",
                 files=_files(hashes),
+                settings=json.dumps(settings) if settings else "",
             )
         )
         yield from PassReader(self, index, asked, hashes["model"]).events()
@@ -387,6 +392,25 @@ def _files(hashes: Mapping[str, bytes]) -> str:
     """Return the model's own files of weights by name, as JSON; most models have none."""
     files = {name.removeprefix(BESIDE): sha256.hex() for name, sha256 in hashes.items() if name.startswith(BESIDE)}
     return json.dumps(files) if files else ""
+
+
+def run_settings(plan: Plan, asked: Pass, hashes: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return what wire.SETTINGS names, as far as the plan asks for it."""
+    wanted = {
+        "delegate": plan.delegate,
+        "providers": list(plan.providers),
+        "cpus": list(plan.cpus),
+        "period_ns": round(asked.period_s * 1e9),
+        "windows": asked.windows,
+        "window_ms": round(asked.window_s * 1000),
+        "idle_ms": round(asked.idle_s * 1000),
+        "hook": hashes[HOOK].hex() if HOOK in hashes else "",
+        "sensors_ms": round(asked.sensors_s * 1000),
+    }
+    if plan.second is not None:
+        second = to_builtins(plan.second)
+        wanted["second"] = {**second, "model": hashes[SECOND_MODEL].hex(), "inputs": hashes[SECOND_INPUTS].hex()}
+    return {name: value for name, value in wanted.items() if value}
 
 
 def choose_runtime(found: RuntimesFound, name: str, wanted: str = "") -> str:

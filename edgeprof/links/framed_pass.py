@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from edgeprof import wire
 from edgeprof.errors import AgentMismatch, FrameError
 from edgeprof.records.events import (
+    ChannelsFound,
     FigureRead,
     Noted,
     OperatorTimed,
@@ -16,6 +17,7 @@ from edgeprof.records.events import (
     PassEnded,
     PassStarted,
     SamplesReceived,
+    SensorsRead,
     StateRead,
 )
 
@@ -64,7 +66,7 @@ class PassReader:
             if isinstance(message, wire.Done | wire.Failed):
                 return
 
-    def _event(self, message: wire.Message) -> Iterator[Event]:
+    def _event(self, message: wire.Message) -> Iterator[Event]:  # noqa: C901  one arm a message
         index = self._index
         match message:
             case wire.Started():
@@ -87,6 +89,10 @@ class PassReader:
             case wire.State():
                 phase = "after" if message.phase else "before"
                 yield StateRead(index=index, phase=phase, state=json.loads(message.state))
+            case wire.Channels():
+                yield ChannelsFound(index=index, ended=bool(message.ended), channels=json.loads(message.channels))
+            case wire.Readings():
+                yield self._read(message)
             case wire.Note():
                 yield Noted(index=index, code=message.code, text=message.text)
             case wire.Done():
@@ -125,6 +131,14 @@ class PassReader:
             duration_ticks=durations,
             flags=flags,
         )
+
+    def _read(self, message: wire.Readings) -> SensorsRead:
+        try:
+            ticks, channel, value = wire.unpack_readings(message)
+        except wire.WireError as error:
+            text = f"{bad_frame(error.kind)} from {self._session.name}: {error}"
+            raise FrameError(text, hint=FRAME_HINT) from error
+        return SensorsRead(index=self._index, ticks=ticks, channel=channel, value=value)
 
     def _output(self, message: wire.Output) -> Iterator[Event]:
         part = self._parts.setdefault((message.inference, message.tensor), bytearray())

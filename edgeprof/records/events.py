@@ -112,6 +112,23 @@ class StateRead(Struct, frozen=True, kw_only=True, tag_field="event", tag="state
     state: dict[str, Json]
 
 
+class ChannelsFound(Struct, frozen=True, kw_only=True, tag_field="event", tag="channels-found"):
+    """The sensors that are read during a pass; `ended`: what the sampling took, said after it."""
+
+    index: int
+    ended: bool
+    channels: tuple[Json, ...]
+
+
+class SensorsRead(Struct, frozen=True, kw_only=True, tag_field="event", tag="sensors-read"):
+    """Readings of sensors in the agent's own ticks; `channel` counts into the channels that were found."""
+
+    index: int
+    ticks: tuple[int, ...]
+    channel: tuple[int, ...]
+    value: tuple[float, ...]
+
+
 class Noted(Struct, frozen=True, kw_only=True, tag_field="event", tag="noted"):
     """Something that a person should know."""
 
@@ -139,6 +156,8 @@ Event = (
     | OperatorTimed
     | OutputReceived
     | StateRead
+    | ChannelsFound
+    | SensorsRead
     | Noted
     | PassEnded
 )

@@ -7,9 +7,10 @@ from typing import Literal
 from msgspec import Struct
 
 from edgeprof.records.events import Json, RuntimeFound  # noqa: TC001  msgspec reads the annotations at run time
+from edgeprof.records.sensors import SamplingCost, SensorSeries  # noqa: TC001  the same
 
 Basis = Literal["measured", "computed", "emulated", "simulated", "estimated", "declared"]
-PassKind = Literal["latency", "memory", "operators", "outputs", "sustained"]
+PassKind = Literal["latency", "memory", "operators", "outputs", "sustained", "deadline", "energy", "stages", "pair"]
 Verdict = Literal["PASS", "WARN", "FAIL", "SKIP", "INCONCLUSIVE"]
 Tier = Literal["target", "hard", "info"]
 
@@ -38,8 +39,12 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
     outputs: tuple[InputTensor, ...]
 
 
-class Pass(Struct, frozen=True, kw_only=True):
-    """One request to the board. `warmup` and `batch` null: the agent decides."""
+class Pass(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One request to the board. `warmup` and `batch` null: the agent decides.
+
+    `period_s`: of a deadline pass. `windows` of `window_s` with `idle_s` before, between and after them: of an energy
+    pass. `sensors_s`: how often sensors are read; 0 never.
+    """
 
     kind: PassKind
     launch: int = 0
@@ -48,14 +53,38 @@ class Pass(Struct, frozen=True, kw_only=True):
     batch: int | None = None
     threads: int = 1
     duration_s: float = 0.0
+    period_s: float = 0.0
+    windows: int = 0
+    window_s: float = 0.0
+    idle_s: float = 0.0
+    sensors_s: float = 0.0
+
+
+class SecondModel(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The other model of a pair pass; its blobs are `second/model` and `second/inputs`."""
+
+    name: str
+    format: str
+    runtime: str = ""
+    delegate: str = ""
+    providers: tuple[str, ...] = ()
+    shapes: dict[str, tuple[int, ...]] = {}
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What one run is to do, decided before the board is touched."""
+    """What one run is to do, decided before the board is touched.
+
+    `delegate`, `providers`, `cpus`: as wire.SETTINGS says; empty: the runtime's own choice.
+    """
 
     passes: tuple[Pass, ...]
     format: str = ""
     runtime: str = ""
+    delegate: str = ""
+    providers: tuple[str, ...] = ()
+    cpus: tuple[int, ...] = ()
+    hook: str = ""
+    second: SecondModel | None = None
     seed: int = 0
     inputs: str = "seeded random values"
     inputs_sha256: str = ""
@@ -113,6 +142,8 @@ class PassMeasurement(Struct, frozen=True, kw_only=True):
     state_after: dict[str, Json] = {}
     notes: tuple[tuple[str, str], ...] = ()
     clock_offset_s: tuple[float, float] | None = None
+    sensors: tuple[SensorSeries, ...] = ()
+    sampling: SamplingCost | None = None
 
 
 class Measurement(Struct, frozen=True, kw_only=True):
@@ -269,6 +300,6 @@ class Result(Struct, frozen=True, kw_only=True):
     breakdowns: dict[str, Json]
     samples: Samples
     operators: tuple[OperatorTime, ...]
-    sensors: tuple[Json, ...]
+    sensors: tuple[SensorSeries, ...]
     findings: tuple[Finding, ...]
     warnings: tuple[Warned, ...]

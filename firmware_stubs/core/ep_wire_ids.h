@@ -3,7 +3,7 @@
 #define EP_WIRE_IDS_H
 
 #define EP_MAJOR 1u
-#define EP_MINOR 0u
+#define EP_MINOR 1u
 #define EP_AUTO 4294967295u
 #define EP_FIRST_FRAME_BYTES 256u
 #define EP_SAMPLE_BYTES 17u
@@ -25,6 +25,7 @@
 #define EP_TAG_RUN_RUNTIME 3u
 #define EP_TAG_RUN_SHAPES 4u
 #define EP_TAG_RUN_FILES 5u
+#define EP_TAG_RUN_SETTINGS 6u
 #define EP_MSG_CANCEL 0x06u
 #define EP_FIXED_CANCEL 2u
 #define EP_MSG_PING 0x07u
@@ -33,6 +34,9 @@
 #define EP_FIXED_BYE 1u
 #define EP_MSG_RESEND 0x09u
 #define EP_FIXED_RESEND 2u
+#define EP_MSG_INSTALL 0x0au
+#define EP_FIXED_INSTALL 1u
+#define EP_TAG_INSTALL_WHEELS 1u
 #define EP_MSG_HELLO 0x81u
 #define EP_FIXED_HELLO 19u
 #define EP_TAG_HELLO_AGENT 1u
@@ -81,6 +85,15 @@
 #define EP_TAG_FAILED_TEXT 1u
 #define EP_MSG_PONG 0x8eu
 #define EP_FIXED_PONG 12u
+#define EP_MSG_CHANNELS 0x8fu
+#define EP_FIXED_CHANNELS 3u
+#define EP_TAG_CHANNELS_CHANNELS 1u
+#define EP_MSG_READINGS 0x90u
+#define EP_FIXED_READINGS 4u
+#define EP_TAG_READINGS_COLUMNS 1u
+#define EP_MSG_INSTALLED 0x91u
+#define EP_FIXED_INSTALLED 2u
+#define EP_TAG_INSTALLED_WHEELS 1u
 
 #define EP_UNIT_SECONDS 0u
 #define EP_UNIT_CYCLES 1u
@@ -95,6 +108,10 @@
 #define EP_PASS_OPERATORS 2u
 #define EP_PASS_OUTPUTS 3u
 #define EP_PASS_SUSTAINED 4u
+#define EP_PASS_DEADLINE 5u
+#define EP_PASS_ENERGY 6u
+#define EP_PASS_STAGES 7u
+#define EP_PASS_PAIR 8u
 
 #define EP_MARK_LOAD_TICKS 0u
 #define EP_MARK_FIRST_TICKS 1u
@@ -144,6 +161,13 @@
 #define EP_CAN_THREADS 0x0800u
 #define EP_CAN_HEARTBEAT 0x1000u
 #define EP_CAN_RESEND 0x2000u
+#define EP_CAN_DEADLINE 0x4000u
+#define EP_CAN_ENERGY 0x8000u
+#define EP_CAN_STAGES 0x10000u
+#define EP_CAN_PAIR 0x20000u
+#define EP_CAN_SETTINGS 0x40000u
+#define EP_CAN_SENSORS 0x80000u
+#define EP_CAN_INSTALL 0x100000u
 
 #define EP_FLAG_WARMUP 1u
 #define EP_FLAG_PREEMPTED 2u

@@ -63,7 +63,7 @@ def test_the_agent_answers_under_this_python_and_says_why_a_runtime_is_missing(v
     with FramedSession(channel, name="here") as session:
         hello = session.identify()
         assert hello.agent.startswith(f"linux python {version}.")
-        assert hello.protocol == "1.0"
+        assert hello.protocol == f"{wire.MAJOR}.{wire.MINOR}"
         for format_name in ("tflite", "onnx"):
             found = session.probe(format_name).runtimes
             assert found

@@ -1,0 +1,1 @@
+"""Bench instruments on the host: one file each, behind one small Protocol."""
