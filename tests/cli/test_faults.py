@@ -85,7 +85,7 @@ def test_that_a_run_broke_off_is_told_whatever_the_format(edgeprof: Cli, kws: Pa
         ("disconnect", 3, "closed the connection"),
         ("oom", 4, "no memory left"),
         ("wrong-model", 3, "answered for another model"),
-        ("version", 3, "speaks protocol 2.0, this edgeprof speaks 1.0"),
+        ("version", 3, "speaks protocol 2.0, this edgeprof speaks 1.1"),
     ],
 )
 def test_a_fault_before_the_first_sample_is_one_line_and_an_exit_code(

@@ -42,6 +42,9 @@ WITHOUT_UNIT = {
     "Roofline.intensity": "operations a byte",
     "Roofline.ridge": "operations a byte",
     "PassMeasurement.figures": "by name, each with its unit",
+    "SensorSeries.value": "in `unit`",
+    "SensorSeries.resolution": "in `unit`",
+    "SensorsRead.value": "in the channel's unit",
 }
 MODULES = [f"edgeprof.records.{found.name}" for found in pkgutil.iter_modules(records.__path__)]
 

@@ -83,7 +83,7 @@ def test_a_written_duration_reads_back_to_four_digits(seconds: float) -> None:
     assert parse_duration(format_duration(seconds).replace(",", "")) == pytest.approx(seconds, rel=1e-3)
 
 
-UNITS = {"s", "hz", "ratio", "bytes", "count", "j", "w", "celsius", "usd", "kg", "error"}
+UNITS = {"s", "hz", "ratio", "bytes", "count", "j", "w", "celsius", "usd", "kg", "error", "joule"}
 
 
 def test_every_metric_ends_in_its_unit() -> None:
