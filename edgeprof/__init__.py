@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgeprof.api import check, doctor, fit, inspect, load_result, profile
+    from edgeprof.api import check, compare, doctor, fit, inspect, load_result, profile
     from edgeprof.boards import list_boards, load_board
     from edgeprof.errors import EdgeprofError
     from edgeprof.plan import Options
@@ -20,6 +20,7 @@ __all__ = [
     "Result",
     "__version__",
     "check",
+    "compare",
     "doctor",
     "fit",
     "inspect",
@@ -34,6 +35,7 @@ _PLACES = {
     "Options": "edgeprof.plan",
     "Result": "edgeprof.records.result",
     "check": "edgeprof.api",
+    "compare": "edgeprof.api",
     "doctor": "edgeprof.api",
     "fit": "edgeprof.api",
     "inspect": "edgeprof.api",

@@ -38,13 +38,25 @@ if TYPE_CHECKING:
     from edgeprof.reachable import Reachable
     from edgeprof.records.board import Board
     from edgeprof.records.checks import Diagnosis
+    from edgeprof.records.comparison import Comparison
     from edgeprof.records.events import Event
     from edgeprof.records.inspection import Fit, Inspection
     from edgeprof.records.result import Basis, Finding, Measurement, Plan
     from edgeprof.targets import Place, Target
 
 
-__all__ = ["check", "doctor", "exit_code", "fit", "inspect", "list_targets", "load_result", "profile", "profile_all"]
+__all__ = [
+    "check",
+    "compare",
+    "doctor",
+    "exit_code",
+    "fit",
+    "inspect",
+    "list_targets",
+    "load_result",
+    "profile",
+    "profile_all",
+]
 
 DEFAULTS = Options()
 EMULATED_AS = {"cortex-m3": "mps2-an385", "cortex-m4": "cortex-m4", "cortex-m7": "mps2-an500"}
@@ -338,6 +350,44 @@ def fit(
     if not chosen:
         chosen = [load_board(name, folders) for name in list_boards(folders)]
     return fit_boards(read_model(Path(model), shapes, batch=1), chosen, ENGINES[engine])
+
+
+def compare(
+    base: str | Path,
+    *new: str | Path,
+    target: str = "local",
+    max_regression: float = 0.03,
+    allow: Sequence[str] = (),
+    options: Options = DEFAULTS,
+    on_event: Callable[[Plan, Event], None] | None = None,
+) -> tuple[Comparison, ...]:
+    """Compare each of `new` with `base`: models, run in turns on the target, or results (files or folders of them).
+
+    What is not comparable is refused unless `allow` names what differs. Raises EdgeprofError and nothing else.
+    """
+    from edgeprof.side_by_side import Ears, compare_models, compare_saved, is_model  # noqa: PLC0415  only here
+
+    paths = [Path(base), *map(Path, new)]
+    if len(paths) < 2:  # noqa: PLR2004  two are compared
+        raise UsageError("one thing cannot be compared", hint="edgeprof compare BASE NEW")
+    models = [is_model(path) for path in paths]
+    if not any(models):
+        return tuple(
+            found
+            for path in paths[1:]
+            for found in compare_saved(paths[0], path, max_regression=max_regression, allow=allow)
+        )
+    if not all(models):
+        raise UsageError("a model and a result cannot be compared", hint="profile the model with -o first")
+    ears = Ears(on_event, Stop())
+
+    def run(path: Path) -> Result:
+        return profile(path, target, options=options, on_event=on_event, stop=ears.stop)
+
+    return tuple(
+        compare_models(paths[0], path, target, run, options, max_regression=max_regression, allow=allow, ears=ears)
+        for path in paths[1:]
+    )
 
 
 def doctor(target: str = "local") -> Diagnosis:

@@ -24,7 +24,8 @@ MOST_RUNS = 10_000_000
 class Options(NamedTuple):
     """What a person may ask for. `runs` and `duration_s` None: 1,000 samples or 10 s, whichever is first.
 
-    `check_outputs` None: where a packed program runs, since its kernels are not the model's own runtime.
+    `check_outputs` None: where a packed program runs, since its kernels are not the model's own runtime. `sensors_s`
+    None: each pass's own interval, 0: sensors are left alone. `power`: where power is read from, empty: nowhere.
     """
 
     runs: int | None = None
@@ -41,6 +42,14 @@ class Options(NamedTuple):
     timeout_s: float | None = None
     runtime: str = ""
     format: str = ""
+    delegate: str = ""
+    providers: tuple[str, ...] = ()
+    cpus: tuple[int, ...] = ()
+    install_runtime: bool = False
+    hook: str | None = None
+    period_s: float | None = None
+    sensors_s: float | None = None
+    power: str = ""
 
 
 class Asked(TypedDict, total=False):
@@ -57,6 +66,15 @@ class Asked(TypedDict, total=False):
     memory: bool
     seed: int
     timeout_s: float | None
+    runtime: str
+    delegate: str
+    providers: tuple[str, ...]
+    cpus: tuple[int, ...]
+    install_runtime: bool
+    hook: str | None
+    period_s: float | None
+    sensors_s: float | None
+    power: str
 
 
 def make_plan(graph: Graph, inputs: Inputs, options: Options, board: Board | None = None) -> Plan:
@@ -65,6 +83,13 @@ def make_plan(graph: Graph, inputs: Inputs, options: Options, board: Board | Non
     if board is not None:
         check_fit(graph, board)
     passes = [_latency(options, launch) for launch in range(options.launches)]
+    if options.period_s is not None:
+        passes = _with_deadline(passes, options)
+    if options.hook is not None:
+        passes.append(Pass(kind="stages", runs=options.runs or DEFAULT_RUNS, duration_s=DEFAULT_DURATION_S,
+                           threads=options.threads, sensors_s=_sensors(options, "stages")))  # fmt: skip
+    if options.power:
+        passes.append(_energy(options))
     if options.memory:
         passes.append(Pass(kind="memory", threads=options.threads))
     if options.per_op:
@@ -75,6 +100,10 @@ def make_plan(graph: Graph, inputs: Inputs, options: Options, board: Board | Non
         passes=tuple(passes),
         format=options.format or graph.format,
         runtime=options.runtime,
+        delegate=options.delegate,
+        providers=options.providers,
+        cpus=options.cpus,
+        hook=options.hook or "",
         seed=options.seed,
         inputs=inputs.source,
         inputs_sha256=hashlib.sha256(inputs.blob).hexdigest(),
@@ -117,6 +146,44 @@ def _latency(options: Options, launch: int) -> Pass:
         batch=options.batch,
         threads=options.threads,
         duration_s=duration_s or 0.0,
+        sensors_s=_sensors(options, "latency" if options.duration_s is None else "sustained"),
+    )
+
+
+SENSORS_S = {"latency": 0.5, "stages": 0.5, "deadline": 1.0, "sustained": 1.0, "energy": 0.1}
+"""How often sensors are read during a pass, where nothing else is asked for."""
+ENERGY_WINDOWS, ONBOARD_WINDOW_S, ONBOARD_IDLE_S, BENCH_WINDOW_S, BENCH_IDLE_S = 8, 4.0, 2.0, 1.0, 0.5
+"""Sensors on a board give a few readings a second, of which a window needs 30; bench instruments give thousands."""
+
+
+def _sensors(options: Options, kind: str) -> float:
+    return SENSORS_S[kind] if options.sensors_s is None else options.sensors_s
+
+
+def _with_deadline(passes: list[Pass], options: Options) -> list[Pass]:
+    """Add a deadline pass, which takes the duration where one is given; its samples are never pooled with others."""
+    one = Pass(
+        kind="deadline",
+        runs=0 if options.duration_s else options.runs or 0,
+        warmup=options.warmup,
+        threads=options.threads,
+        duration_s=options.duration_s or DEFAULT_DURATION_S,
+        period_s=options.period_s or 0.0,
+        sensors_s=_sensors(options, "deadline"),
+    )
+    return [one] if options.duration_s else [*passes, one]
+
+
+def _energy(options: Options) -> Pass:
+    onboard = options.power == "onboard"
+    return Pass(
+        kind="energy",
+        windows=ENERGY_WINDOWS,
+        window_s=ONBOARD_WINDOW_S if onboard else BENCH_WINDOW_S,
+        idle_s=ONBOARD_IDLE_S if onboard else BENCH_IDLE_S,
+        warmup=options.warmup,
+        threads=options.threads,
+        sensors_s=_sensors(options, "energy"),
     )
 
 
@@ -129,6 +196,8 @@ def _check(options: Options) -> None:
         ("--batch", options.batch, 1, MOST_RUNS),
         ("--duration", options.duration_s, 0.001, 86400 * 7),
         ("--timeout", options.timeout_s, 0.001, 86400 * 30),
+        ("--period", options.period_s, 1e-4, 3600),
+        ("--sensors", options.sensors_s, 0, 3600),
     )
     for name, value, least, most in limits:
         if value is not None and not least <= value <= most:

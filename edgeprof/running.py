@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from edgeprof.errors import EdgeprofError, Interrupted, LinkError, ModelDoesNotFit, ModelUnsupported
 from edgeprof.fold import fold
 from edgeprof.links import open_session
+from edgeprof.records.events import PassEnded
 from edgeprof.store import Journal
 from edgeprof.summarise import LATENCY_KINDS
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from edgeprof.records.result import Measurement, PassMeasurement, Plan, Result
     from edgeprof.session import Session
     from edgeprof.targets import Target
+
+
+TIMED_KINDS = (*LATENCY_KINDS, "deadline", "pair")
+"""The passes without whose samples there is no result."""
 
 
 class Stop:
@@ -61,8 +66,12 @@ def measure(
     *,
     on_event: Callable[[Plan, Event], None] | None = None,
     stop: Stop | None = None,
+    enough: Callable[[Measurement], bool] | None = None,
 ) -> Outcome:
-    """Carry out the plan. Every event is in the journal on disk before this returns."""
+    """Carry out the plan. Every event is in the journal on disk before this returns.
+
+    `enough` is asked after each pass whether what there is will do; the passes that are left are not run then.
+    """
     events: list[Event] = []
     failure: EdgeprofError | None = None
     try:
@@ -74,6 +83,8 @@ def measure(
                 journal.append(event)
                 if on_event is not None:
                     on_event(begun.plan, event)
+                if enough is not None and isinstance(event, PassEnded) and enough(fold(events, begun.plan)):
+                    break
     except KeyboardInterrupt:
         failure = Interrupted("stopped by Ctrl-C")
     except EdgeprofError as error:
@@ -83,7 +94,7 @@ def measure(
 
 def raise_fatal(begun: Result, outcome: Outcome) -> None:
     """Raise what left no sample behind: a lost link, a model that the runtime refuses, a crash."""
-    asked = [measured for measured in outcome.measurement.passes if measured.kind in LATENCY_KINDS]
+    asked = [measured for measured in outcome.measurement.passes if measured.kind in TIMED_KINDS]
     if any(measured.samples.duration for measured in asked):
         return
     if outcome.failure is not None:

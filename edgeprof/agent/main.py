@@ -17,11 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.util import find_spec
 from typing import IO, Any, Callable, Dict, List, Optional, Tuple
 
 from edgeprof import wire
-from edgeprof.agent import board_state, runtimes, timing
+from edgeprof.agent import board_state, install, runtimes, timing
 from edgeprof.agent import passes as measuring
 
 WINDOW = 16
@@ -29,7 +28,7 @@ ALIVE_SECONDS = 2.0
 HOST_SILENCE_SECONDS = 60.0
 KEPT_DAYS = 30
 CAPABILITIES = ("latency", "memory", "operators", "outputs", "sustained", "preemption", "blob-chunks", "blob-files",
-                "probe", "state", "cancel", "threads", "heartbeat")  # fmt: skip
+                "probe", "state", "cancel", "threads", "heartbeat", "settings", "pair", "install")  # fmt: skip
 
 
 class Refused(Exception):
@@ -209,6 +208,7 @@ class Agent(object):
                         blob_folder=self.folder,
                         blob_suffix=self.suffix,
                         python=sys.executable,
+                        interpreter=install.interpreter(),
                     )
                 ),
             )
@@ -221,10 +221,10 @@ class Agent(object):
         self.say(wire.Runtimes(len(found), json.dumps(found)))
 
     def _probe_one(self, name: str, format_name: str, fresh: int) -> Dict[str, Any]:
-        if find_spec(name) is None:
+        if install.find_spec(self.folder, name) is None:
             return {"name": name, "works": False, "reason": "No module named {!r}".format(name)}
         path = os.path.join(self.folder, "probes.json")
-        key = "{} {} {}".format(sys.executable, sys.version, _installed(name))
+        key = "{} {} {}".format(sys.executable, sys.version, _installed(self.folder, name))
         known = _read_json(path)
         if not fresh and key in known:
             return dict(known[key])
@@ -236,7 +236,8 @@ class Agent(object):
         return found
 
     def _probe_in_child(self, name: str, format_name: str) -> Dict[str, Any]:
-        child = _start_child({"pass": "probe", "runtime": name, "format": format_name, "run": 0, "max_frame": 65535})
+        orders = {"pass": "probe", "runtime": name, "format": format_name, "run": 0, "max_frame": 65535}
+        child = _start_child(orders, self.folder)
         messages: List[Tuple[int, bytes]] = []
         try:
             while not child.ended:
@@ -254,8 +255,9 @@ class Agent(object):
         for kind, payload in messages:
             message = wire.read(wire.Frame(kind, 0, payload))
             if isinstance(message, wire.Runtimes):
-                return dict(json.loads(message.found)[0])
-        return {"name": name, "works": False, "reason": _death(status, words)}
+                return dict(json.loads(message.found)[0], **install.origin(self.folder, name))
+        version = install.version(self.folder, name)
+        return {"name": name, "version": version, "works": False, "reason": _death(status, words)}
 
     def blob_begin(self, message: wire.BlobBegin) -> None:
         """Say how much of a blob is there; what is there in full was checked when it arrived."""
@@ -298,6 +300,13 @@ class Agent(object):
             raise Refused("blob-corrupt", "the blob arrived with another hash: {}".format(seen.hex()))
         os.replace(path + self.suffix, path)
 
+    def install(self, message: wire.Install) -> None:
+        """Put wheels that are here as blobs into the agent's own folder."""
+        if self.child is not None:
+            raise Refused("bad-request", "a pass is running")
+        wheels = install.install(self.folder, json.loads(message.wheels), message.replace)
+        self.say(wire.Installed(len(wheels), json.dumps(wheels)))
+
     def run(self, message: wire.Run) -> None:
         """Start the child for a pass."""
         if self.child is not None:
@@ -316,7 +325,7 @@ class Agent(object):
             "settings": self._settings(message),
         }  # fmt: skip
         self.say(wire.State(message.run, 0, board_state.as_json(board_state.board_state())))
-        self.child = _start_child(orders)
+        self.child = _start_child(orders, self.folder)
 
     def _settings(self, message: wire.Run) -> Dict[str, Any]:
         """Return what else was asked for, with the paths of its blobs in place of their hashes."""
@@ -400,19 +409,20 @@ ANSWERS: Dict[Any, Callable[[Agent, Any], None]] = {
     wire.Cancel: Agent.cancel,
     wire.Ping: Agent.ping,
     wire.Bye: Agent.bye,
+    wire.Install: Agent.install,
 }
 
 
 # ── processes and files ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _start_child(orders: Dict[str, Any]) -> Child:
+def _start_child(orders: Dict[str, Any], folder: str) -> Child:
     reading, writing = os.pipe()
     log = tempfile.TemporaryFile()
     process = subprocess.Popen(
         [sys.executable, sys.argv[0], "measure", str(writing)],
         stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=(writing,), start_new_session=True,
-        env=dict(os.environ, ORT_DISABLE_TELEMETRY="1"),  # it would keep a database in the user's home, and phone home
+        env=install.environment(folder, orders),
     )  # fmt: skip
     os.close(writing)
     assert process.stdin is not None  # noqa: S101  PIPE was asked for
@@ -445,11 +455,11 @@ def _death(status: int, words: str) -> str:
     return "the measuring process ended with status {}{}".format(status, ": " + words if words else "")
 
 
-def _installed(name: str) -> str:
+def _installed(folder: str, name: str) -> str:
     """Return what changes when a runtime or its numpy is installed anew, without importing either."""
     parts = []
     for module in (name, "numpy"):
-        spec = find_spec(module)
+        spec = install.find_spec(folder, module, name)
         origin = spec.origin if spec is not None else None
         changed = os.stat(origin).st_mtime_ns if origin and os.path.exists(origin) else ""
         parts.append("{} {} {}".format(module, origin, changed))

@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, List, Tuple
 from edgeprof import wire
 from edgeprof.agent import litert_profiler, runtimes
 from edgeprof.agent.loading import Rejected, first_invoke, load, read_inputs, say_started
+from edgeprof.agent.pair import pair_pass
 from edgeprof.agent.timing import (
     BLOCK_SAMPLES,
     BLOCK_SECONDS,
@@ -209,6 +210,7 @@ PASSES: Dict[str, Callable[[Dict[str, Any], Speaker], None]] = {
     "memory": memory_pass,
     "operators": operators_pass,
     "outputs": outputs_pass,
+    "pair": pair_pass,
 }
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "inspect": "Show what a model needs: operators, MACs, parameters, memory. No board needed.",
     "fit": "Tell on which boards a model fits, and what to shrink where it does not.",
     "check": "Judge a model, an app bundle or a result by limits.",
+    "compare": "Tell what changed between two models or two results, and what of that is noise.",
     "report": "Draw a result again; needs no board.",
     "doctor": "Show what is missing or noisy on a target, and what mends it.",
     "targets": "List what can be reached from here; trust the key of an SSH host.",

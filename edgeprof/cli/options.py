@@ -62,6 +62,25 @@ class WarmUp(click.ParamType):  # type: ignore[type-arg]  # the same
         return int(str(value))
 
 
+class Percent(click.ParamType):  # type: ignore[type-arg]  # the same
+    """`3%`, or a ratio such as 0.03."""
+
+    name = "percent"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the ratio."""
+        if isinstance(value, float):
+            return value
+        text = str(value).strip()
+        try:
+            ratio = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            self.fail(f"{value!r} is no percentage such as 3%", param, ctx)
+        if not 0 <= ratio <= 10:  # noqa: PLR2004  ten times
+            self.fail(f"{value!r} is not between 0 and 1000 %", param, ctx)
+        return ratio
+
+
 def format_option(*formats: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return the --format option of a command."""
     return click.option(
