@@ -79,6 +79,9 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     gate: Literal["target", "hard"] = "target",
     output: str | Path | None = None,
     group: str | None = None,
+    variant: str | None = None,
+    tag: str | None = None,
+    history: bool = True,
     on_event: Callable[[Plan, Event], None] | None = None,
     stop: Stop | None = None,
     **asked: Unpack[Asked],
@@ -110,7 +113,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
             check_writable(Path(path))
 
     begun = begun_result(_new_id(), _now(), sys.argv, graph=graph, plan=plan, target=place, board=facts)
-    begun = replace(begun, group=group, warnings=guessed_shapes(given))
+    begun = replace(begun, group=group, variant=variant, warnings=guessed_shapes(given))
     outcome = measure(begun, place, facts, blobs, on_event=on_event, stop=stop)
     raise_fatal(begun, outcome)
 
@@ -123,7 +126,8 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     result = replace(result, findings=(*told, *findings))
     if outputs is not None:
         _write_outputs(Path(outputs), outcome.measurement)
-    return _keep(result, Path(output) if output is not None else None)
+    result = _keep(result, Path(output) if output is not None else None)
+    return _remembered(result, tag) if history else result
 
 
 def _model_for(target: Target, model: str | Path, shapes: dict[str, tuple[int, ...]] | None) -> Graph | None:
@@ -262,6 +266,18 @@ def _keep(result: Result, output: Path | None) -> Result:
     return replace(
         result, status="partial", warnings=(*result.warnings, Warned(code="unwritten", text=text, advice=advice))
     )
+
+
+def _remembered(result: Result, tag: str | None) -> Result:
+    """Keep the result in the history too; where that fails the result says so."""
+    from edgeprof.history.keeping import remember  # noqa: PLC0415  only when there is something to keep
+
+    try:
+        remember(result, tag)
+    except EdgeprofError as error:
+        warned = Warned(code="history-unwritten", text=error.message, advice=error.hint)
+        return replace(result, warnings=(*result.warnings, warned))
+    return result
 
 
 def _write_outputs(path: Path, measurement: Measurement) -> None:

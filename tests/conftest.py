@@ -48,6 +48,7 @@ def _folders_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterato
         patch.setenv("EDGEPROF_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("EDGEPROF_STATE", str(tmp_path_factory.mktemp("state")))
         patch.setenv("EDGEPROF_CONFIG", str(tmp_path_factory.mktemp("config")))
+        patch.setenv("EDGEPROF_DB", "off")  # the history's own tests name a database
         patch.setenv("NO_COLOR", "1")
         yield
 

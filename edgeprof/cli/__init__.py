@@ -18,6 +18,7 @@ COMMANDS = {
     "fit": "Tell on which boards a model fits, and what to shrink where it does not.",
     "check": "Judge a model, an app bundle or a result by limits.",
     "compare": "Tell what changed between two models or two results, and what of that is noise.",
+    "history": "Show the results kept so far: list, the best, the trend of one figure.",
     "report": "Draw a result again; needs no board.",
     "doctor": "Show what is missing or noisy on a target, and what mends it.",
     "targets": "List what can be reached from here; trust the key of an SSH host.",

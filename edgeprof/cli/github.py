@@ -1,0 +1,31 @@
+"""Tells GitHub Actions what a command found, where it runs there."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edgeprof.records.result import Finding
+
+
+def tell_github(subject: str, findings: Sequence[Finding], markdown: Callable[[], str]) -> None:
+    """Write annotations to standard error and append the Markdown to the step's summary; elsewhere do nothing."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return
+    from edgeprof.report.github import summary, summary_path, workflow_commands  # noqa: PLC0415  only on GitHub
+
+    for line in workflow_commands(subject, findings):
+        click.echo(line, err=True)
+    path = summary_path(os.environ)
+    if path is None:
+        return
+    try:
+        with open(path, "a", encoding="utf-8") as file:  # noqa: PTH123  GitHub's own file, appended to
+            file.write(summary(markdown()))
+    except OSError as error:
+        click.echo(f"edgeprof: the step's summary {path} cannot be written: {error.strerror}", err=True)
