@@ -1,0 +1,25 @@
+"""`edgeprof export`: a result into MLflow or TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="export")
+@click.argument("result", type=click.Path(path_type=Path))
+@click.option("--to", "tracker", type=click.Choice(("mlflow", "tensorboard")), required=True, help="Which tracker.")
+@click.option("--at", "place", required=True, help="A folder; for MLflow also a tracking URI.")
+@click.option("--experiment", default="edgeprof", show_default=True, help="The experiment's name.")
+def command(result: Path, tracker: str, place: str, experiment: str) -> None:
+    """Write RESULT (a result file, or `last`) into MLflow or TensorBoard.
+
+    \b
+    edgeprof export last --to mlflow --at sqlite:///mlflow.db
+    edgeprof export result.json --to tensorboard --at logs
+    """  # noqa: D301  click's \b keeps the lines apart
+    from edgeprof.api import load_result  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.exports import export  # noqa: PLC0415  the same
+
+    click.echo(export(load_result(result), tracker, place, experiment))
