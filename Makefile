@@ -1,5 +1,6 @@
 # make demo   profile the example models here and on a simulated board: no board, no root, no compiler
 # make test   install what the tests need and run them all
+# make test-index   is the matrix of runtimes for boards what the package index has?
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +8,7 @@ BIN := $(VENV)/bin
 export UV_SYSTEM_CERTS := 1
 export UV_NATIVE_TLS := 1
 
-.PHONY: demo test lint types check bench readme fuzz clean
+.PHONY: demo test test-index lint types check bench readme fuzz clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edgeprof profile examples/models/kws_int8.tflite
@@ -16,6 +17,9 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python scripts/check.py
+
+test-index: $(VENV)/.test
+	$(BIN)/python scripts/test_index.py
 
 lint: $(VENV)/.test
 	$(BIN)/python scripts/check.py lint

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from edgeprof.checking import check, never_in
 from edgeprof.errors import EdgeprofError, OutputUnwritable, UnknownName, UsageError
 from edgeprof.inputs import file_inputs, random_inputs, read_beside
+from edgeprof.installing.offering import make_offer
 from edgeprof.limit_profiles import read_limits
 from edgeprof.limits import judge
 from edgeprof.model import read_model
@@ -24,8 +25,11 @@ from edgeprof.plan import Asked, Options, check_program, make_firmware_plan, mak
 from edgeprof.records.result import Result, Warned
 from edgeprof.results import begun_result, filled_result, guessed_shapes, tainted
 from edgeprof.running import Stop, measure, raise_fatal
+from edgeprof.runtime_choice import choice_warnings, read_hook, settled_choice
 from edgeprof.store import check_writable, keep_result, last_result, read_result, recover_result, write_result
+from edgeprof.sweeping import Variant, parse_sweep, run_variants, variants
 from edgeprof.targets import Emu, MlperfTiny, Qemu, Sim, board_folders, resolve_target, runs_programs, ssh_place
+from edgeprof.throttling import marked_findings
 from edgeprof.units import parse_frequency
 
 if TYPE_CHECKING:
@@ -84,24 +88,31 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     history: bool = True,
     on_event: Callable[[Plan, Event], None] | None = None,
     stop: Stop | None = None,
+    wheels: str | Path | None = None,
+    ask: Callable[[str], bool] | None = None,
     **asked: Unpack[Asked],
 ) -> Result:
     """Measure a model on a target and judge it; `runs=`, `launches=`, `threads=` and the like change `options`.
 
     Everything is decided before the board is touched. A run that breaks off after its first sample gives a result of
     status `partial`; before it, the error is raised. Raises EdgeprofError and nothing else.
+
+    `install_runtime=True` puts a runtime on a board that has none, from the package index or from the folder `wheels`;
+    without it `ask` is asked whether to.
     """
     options = options._replace(**asked)
+    offer = make_offer(install=options.install_runtime, wheels=wheels, ask=ask, runtime=options.runtime)
     rules = read_limits(limits)
     place = resolve_target(target)
     facts = _board_of(place, board)
     graph = _model_for(place, model, shapes)
+    options = settled_choice(options, graph.format if graph else IN_FIRMWARE, place)
     checks = options.check_outputs if options.check_outputs is not None else runs_programs(place.place)
     options = options._replace(outputs=bool(outputs) or options.outputs or (checks and can_be_checked(graph)))
     count = seeded_inferences(graph, emulated=isinstance(place.place, Qemu | Emu)) if graph and checks else 1
     given = _inputs_for(graph, Path(inputs) if inputs else None, options.seed, count)
     graph = _settled(graph, Path(model), given)
-    blobs = {"inputs": given.blob}
+    blobs = {"inputs": given.blob} | ({"hook": read_hook(options.hook)} if options.hook else {})
     if graph is None:
         plan = make_firmware_plan(given, options)
     else:
@@ -113,8 +124,8 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
             check_writable(Path(path))
 
     begun = begun_result(_new_id(), _now(), sys.argv, graph=graph, plan=plan, target=place, board=facts)
-    begun = replace(begun, group=group, variant=variant, warnings=guessed_shapes(given))
-    outcome = measure(begun, place, facts, blobs, on_event=on_event, stop=stop)
+    begun = replace(begun, group=group, variant=variant, warnings=(*guessed_shapes(given), *choice_warnings(plan)))
+    outcome = measure(begun, place, facts, blobs, on_event=on_event, stop=stop, offer=offer)
     raise_fatal(begun, outcome)
 
     measurement = tainted(outcome.measurement, begun)
@@ -123,6 +134,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     if checks:
         result, told = _with_outputs_checked(result, Path(model), graph, given, measurement, place)
     findings = judge(result.metrics, rules, accept_basis, gate=gate, never=never_in(result))
+    findings = marked_findings(findings, result.warnings)
     result = replace(result, findings=(*told, *findings))
     if outputs is not None:
         _write_outputs(Path(outputs), outcome.measurement)
@@ -186,33 +198,49 @@ def profile_all(
     targets: Sequence[str],
     *,
     output: str | Path | None = None,
+    sweep: Sequence[str] = (),
     on_event: Callable[[str, Plan, Event], None] | None = None,
     **rest: Any,  # noqa: ANN401  what `profile` takes
 ) -> tuple[list[Result], list[EdgeprofError]]:
     """Measure a model on several targets at once, a thread each; one board's failure leaves the others' results.
 
-    With several targets `output` is a folder, and the results share a `group`.
+    `sweep`, such as `("threads=1,2,4", "batch=1,8")`, measures every combination, one after the other on a board, a
+    result each with its `variant`. With several results `output` is a folder, and the results share a `group`.
     """
-    several = len(targets) > 1
-    group = _new_id() if several else None
-    paths = _output_paths(targets, Path(output) if output is not None else None)
+    options, shapes = rest.pop("options", DEFAULTS), rest.pop("shapes", None) or {}
+    chosen = _variants(Path(model), sweep, shapes)
+    several = len(targets) * len(chosen) > 1
+    group = _new_id() if several or sweep else None
+    paths = _output_paths(targets, chosen, Path(output) if output is not None else None)
 
     stop = Stop()
 
-    def one(target: str) -> Result:
+    def one(target: str) -> tuple[list[Result], list[EdgeprofError]]:
         heard = None if on_event is None else partial(on_event, target)
-        return profile(model, target, output=paths.get(target), group=group, on_event=heard, stop=stop, **rest)
 
-    if not several:
-        try:
-            return [one(targets[0])], []
-        except EdgeprofError as error:
-            return [], [error]
-    return _in_threads(one, targets, stop)
+        def run(variant: Variant) -> Result:
+            return profile(
+                model, target, output=paths.get((target, variant.name)), group=group, variant=variant.name or None,
+                options=variant.applied(options), shapes={**shapes, **variant.shapes}, on_event=heard, stop=stop,
+                **rest,
+            )  # fmt: skip
+
+        return run_variants(chosen, run)
+
+    return one(targets[0]) if len(targets) == 1 else _in_threads(one, targets, stop)
+
+
+def _variants(model: Path, sweep: Sequence[str], shapes: dict[str, tuple[int, ...]]) -> tuple[Variant, ...]:
+    if not sweep:
+        return (Variant("", None, {}),)
+    asked = parse_sweep(sweep)
+    if str(model) == IN_FIRMWARE:
+        raise UsageError(f"--sweep cannot be done with {IN_FIRMWARE!r}: that model is part of its firmware")
+    return variants(asked, read_model(model), shapes)
 
 
 def _in_threads(
-    one: Callable[[str], Result], targets: Sequence[str], stop: Stop
+    one: Callable[[str], tuple[list[Result], list[EdgeprofError]]], targets: Sequence[str], stop: Stop
 ) -> tuple[list[Result], list[EdgeprofError]]:
     results: list[Result] = []
     failures: list[EdgeprofError] = []
@@ -223,25 +251,30 @@ def _in_threads(
         except KeyboardInterrupt:
             stop.now()
         for future in waiting:
-            try:
-                results.append(future.result())
-            except EdgeprofError as error:
-                failures.append(error)
+            measured, failed = future.result()
+            results += measured
+            failures += failed
     return results, failures
 
 
-def _output_paths(targets: Sequence[str], output: Path | None) -> dict[str, Path]:
+def _output_paths(
+    targets: Sequence[str], chosen: Sequence[Variant], output: Path | None
+) -> dict[tuple[str, str], Path]:
     if output is None:
         return {}
-    if len(targets) == 1:
-        return {targets[0]: output}
+    if len(targets) == len(chosen) == 1 and not chosen[0].name:
+        return {(targets[0], ""): output}
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputUnwritable(f"cannot write results into {output}: {error.strerror}") from error
     if len(set(targets)) < len(targets):
         raise UsageError(f"a target is named twice: {', '.join(targets)}")
-    return {target: output / f"{re.sub('[^A-Za-z0-9.-]+', '-', target)}.json" for target in targets}
+    return {
+        (target, variant.name): output / f"{re.sub('[^A-Za-z0-9.-]+', '-', f'{target} {variant.name}'.strip())}.json"
+        for target in targets
+        for variant in chosen
+    }
 
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────

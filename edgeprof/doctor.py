@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgeprof.errors import LinkError
+from edgeprof.installing.choosing import board_python, choose_wheels
+from edgeprof.installing.crashes import explained
 from edgeprof.links import open_session
 from edgeprof.links.framed import FramedSession
 from edgeprof.records.checks import Check, Diagnosis
@@ -14,8 +16,9 @@ from edgeprof.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from edgeprof.installing.choosing import BoardPython, Fitting
     from edgeprof.records.board import Board
-    from edgeprof.records.events import AgentIdentified, RuntimesFound
+    from edgeprof.records.events import AgentIdentified, RuntimeFound, RuntimesFound
     from edgeprof.targets import Target
 
 FORMATS = ("tflite", "onnx")
@@ -34,20 +37,17 @@ def diagnose(target: Target, board: Board | None) -> Diagnosis:
             framed = session if isinstance(session, FramedSession) else None
             found = [framed.probe(name, fresh=True) for name in FORMATS] if framed else []
             state = framed.board_state() if framed else {}
-            python = _python_of(framed) if framed else ""
+            identity = framed.identity() if framed else {}
     except LinkError as error:
         cost = "nothing can be measured there"
         lost = Check(name="reach", verdict="MISSING", seen=error.message, remedy=error.hint, cost=cost)
         return Diagnosis(target=target.name, board=board.name if board else "", checks=(lost,))
     known = board.name if board else ""
     name = known or identified.board or str(identified.identity.get("cpu", ""))
-    runtimes = _runtimes(found, python) if found else ()
+    python = board_python(identity) if "install" in identified.capabilities else None
+    runtimes = _runtimes([explained(answer, python) for answer in found], target.name, python, identity)
     checks = (*_reach(target, identified), *runtimes, *_state(state))
     return Diagnosis(target=target.name, board=name, checks=checks)
-
-
-def _python_of(session: FramedSession) -> str:
-    return str(session.identity().get("python", "python3"))
 
 
 def _reach(target: Target, identified: AgentIdentified) -> Iterator[Check]:
@@ -73,23 +73,55 @@ def _reach(target: Target, identified: AgentIdentified) -> Iterator[Check]:
         )
 
 
-def _runtimes(found: list[RuntimesFound], python: str) -> Iterator[Check]:
-    working = {answer.format for answer in found for runtime in answer.runtimes if runtime.works}
+def _runtimes(
+    found: list[RuntimesFound], target: str, python: BoardPython | None, identity: dict[str, Any]
+) -> Iterator[Check]:
+    """Tell for each format what works, what does not and why, and what would fit; `python` None: nothing can be put."""
+    anything = any(runtime.works for answer in found for runtime in answer.runtimes)
     for answer in found:
-        for runtime in answer.runtimes:
-            if runtime.works:
-                numpy = f", numpy {runtime.numpy}" if runtime.numpy else ""
-                seen = f"{runtime.name} {runtime.version} runs a .{answer.format} model{numpy}"
-                yield Check(name=f"runtime {answer.format}", verdict="OK", seen=seen)
-        if answer.format not in working:
-            reasons = "; ".join(f"{runtime.name}: {runtime.reason}" for runtime in answer.runtimes)
-            yield Check(
-                name=f"runtime {answer.format}",
-                verdict="WARN" if working else "MISSING",
-                seen=reasons or "none is known",
-                remedy=f"{python} -m pip install {PACKAGES[answer.format]}",
-                cost=f"no .{answer.format} model can be measured there",
-            )
+        working = [runtime for runtime in answer.runtimes if runtime.works]
+        broken = [runtime for runtime in answer.runtimes if not runtime.works]
+        if working:
+            yield _working(answer.format, working, broken)
+            continue
+        fitting = choose_wheels(answer.format, python) if python is not None else None
+        remedy = f"{identity.get('python', 'python3')} -m pip install {PACKAGES[answer.format]}"
+        if fitting is not None and fitting.choices:
+            remedy = f"edgeprof profile MODEL.{answer.format} --target {target} --install-runtime"
+        elif fitting is not None:
+            remedy = "another Python or system on the board, see below"
+        yield Check(
+            name=f"runtime {answer.format}",
+            verdict="WARN" if anything else "MISSING",
+            seen="; ".join(f"{runtime.name}: {runtime.reason}" for runtime in broken) or "none is known",
+            remedy=remedy,
+            cost=f"no .{answer.format} model can be measured there",
+        )
+        if fitting is not None and python is not None:
+            yield _wheels(answer.format, fitting, python)
+
+
+def _working(format_name: str, working: list[RuntimeFound], broken: list[RuntimeFound]) -> Check:
+    """Say what runs models of a format, and what is there beside it and does not."""
+    told = []
+    for runtime in working:
+        numpy = f", numpy {runtime.numpy}" if runtime.numpy else ""
+        origin = f", {runtime.reason}" if runtime.reason else ""
+        told.append(f"{runtime.name} {runtime.version} runs a .{format_name} model{numpy}{origin}")
+    told += [f"{runtime.name} is there and does not: {runtime.reason}" for runtime in broken if _is_there(runtime)]
+    return Check(name=f"runtime {format_name}", verdict="OK", seen="; ".join(told))
+
+
+def _is_there(runtime: RuntimeFound) -> bool:
+    """Tell whether a runtime that does not work is installed: the agent gives its version then."""
+    return bool(runtime.version)
+
+
+def _wheels(format_name: str, fitting: Fitting, python: BoardPython) -> Check:
+    """Say which wheels fit the board's Python, and why the others do not."""
+    fits = f"{fitting.choices[0].wheel.title} fits {python}" if fitting.choices else f"nothing fits {python}"
+    seen = "; ".join(filter(None, [fits, fitting.reasons]))
+    return Check(name=f"wheels {format_name}", verdict="OK", seen=seen)
 
 
 def _state(state: dict[str, Any]) -> Iterator[Check]:

@@ -87,7 +87,8 @@ def make_plan(graph: Graph, inputs: Inputs, options: Options, board: Board | Non
         passes = _with_deadline(passes, options)
     if options.hook is not None:
         passes.append(Pass(kind="stages", runs=options.runs or DEFAULT_RUNS, duration_s=DEFAULT_DURATION_S,
-                           threads=options.threads, sensors_s=_sensors(options, "stages")))  # fmt: skip
+                           warmup=options.warmup, threads=options.threads,
+                           sensors_s=_sensors(options, "stages")))  # fmt: skip
     if options.power:
         passes.append(_energy(options))
     if options.memory:
@@ -188,6 +189,8 @@ def _energy(options: Options) -> Pass:
 
 
 def _check(options: Options) -> None:
+    if options.period_s is not None and options.duration_s is not None and options.period_s >= options.duration_s:
+        raise UsageError(f"--period {options.period_s} s leaves no release within --duration {options.duration_s} s")
     limits = (
         ("--runs", options.runs, 1, MOST_RUNS),
         ("--launches", options.launches, 1, 100),
@@ -196,7 +199,7 @@ def _check(options: Options) -> None:
         ("--batch", options.batch, 1, MOST_RUNS),
         ("--duration", options.duration_s, 0.001, 86400 * 7),
         ("--timeout", options.timeout_s, 0.001, 86400 * 30),
-        ("--period", options.period_s, 1e-4, 3600),
+        ("--period", options.period_s, 1e-5, 3600),
         ("--sensors", options.sensors_s, 0, 3600),
     )
     for name, value, least, most in limits:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from edgeprof import __version__
 from edgeprof.advice import warnings_of
+from edgeprof.deadline_summary import deadline_breakdown, deadline_metrics
 from edgeprof.identify import board_used, mismatch
 from edgeprof.records.result import (
     BoardUsed,
@@ -20,8 +21,11 @@ from edgeprof.records.result import (
     Tool,
     Warned,
 )
+from edgeprof.sensor_summary import sensor_cost, sensor_metrics, sensor_series, sensor_warnings
+from edgeprof.stages_summary import stage_metrics, stage_shares
 from edgeprof.static_metrics import model_facts, model_metrics
 from edgeprof.summarise import absent, all_samples, measured_metrics, operator_times, spread
+from edgeprof.sustained import sustained_breakdown
 from edgeprof.targets import link_name
 
 if TYPE_CHECKING:
@@ -32,7 +36,8 @@ if TYPE_CHECKING:
     from edgeprof.inputs import Inputs
     from edgeprof.model.graph import Graph
     from edgeprof.records.board import Board
-    from edgeprof.records.result import Measurement, Plan
+    from edgeprof.records.events import Json
+    from edgeprof.records.result import Measurement, Metric, Plan
     from edgeprof.targets import Target
 
 
@@ -88,8 +93,7 @@ def filled_result(
     partial = failure is not None or any(
         not measured.complete and measured.failure != "unsupported" for measured in measurement.passes
     )
-    metrics = {**begun.metrics, **measured_metrics(measurement)}
-    metrics["energy_per_inference_j"] = absent(measurement.basis, "no power was measured in this run")
+    metrics = {**begun.metrics, **_metrics(measurement, begun.plan)}
     return replace(
         begun,
         status="partial" if partial else "complete",
@@ -99,16 +103,40 @@ def filled_result(
         runtime=_runtime_used(begun.plan, measurement),
         environment=_environment(measurement),
         metrics=metrics,
-        breakdowns={"noise": spread(measurement)},
+        breakdowns=_breakdowns(measurement, begun.plan),
         samples=all_samples(measurement),
         operators=operator_times(measurement),
+        sensors=sensor_series(measurement),
         warnings=(
             *_broken_off(failure),
             *mismatch(board, measurement, folders),
             *begun.warnings,
             *warnings_of(measurement),
+            *sensor_warnings(measurement),
         ),
     )
+
+
+def _metrics(measurement: Measurement, plan: Plan) -> dict[str, Metric]:
+    """Return the metrics of every kind of pass that there was."""
+    return {
+        "energy_per_inference_j": absent(measurement.basis, "no power was measured in this run"),
+        **measured_metrics(measurement),
+        **sensor_metrics(measurement),
+        **deadline_metrics(measurement, plan),
+        **stage_metrics(measurement),
+    }
+
+
+def _breakdowns(measurement: Measurement, plan: Plan) -> dict[str, Json]:
+    """Return what varies inside the run."""
+    parts = {"sensors": sensor_cost(measurement), "stages": stage_shares(measurement)}
+    return {
+        "noise": spread(measurement),
+        **{name: part for name, part in parts.items() if part},
+        **sustained_breakdown(measurement),
+        **deadline_breakdown(measurement, plan),
+    }
 
 
 def tainted(measurement: Measurement, begun: Result) -> Measurement:
@@ -116,6 +144,11 @@ def tainted(measurement: Measurement, begun: Result) -> Measurement:
     if begun.target.basis is None or measurement.basis != "measured":
         return measurement
     return replace(measurement, basis=begun.target.basis)
+
+
+def _stages(measurement: Measurement) -> dict[str, dict[str, dict[str, float]]]:
+    shares = stage_shares(measurement)
+    return {"stages": shares} if shares else {}
 
 
 def _broken_off(failure: EdgeprofError | None) -> tuple[Warned, ...]:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgeprof.errors import EdgeprofError, Interrupted, LinkError, ModelDoesNotFit, ModelUnsupported
+from edgeprof.errors import (
+    EdgeprofError,
+    Interrupted,
+    LinkError,
+    ModelDoesNotFit,
+    ModelUnsupported,
+    RuntimeUnusable,
+)
 from edgeprof.fold import fold
 from edgeprof.links import open_session
 from edgeprof.records.events import PassEnded
@@ -15,6 +22,7 @@ from edgeprof.summarise import LATENCY_KINDS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edgeprof.installing.offering import Offer
     from edgeprof.records.board import Board
     from edgeprof.records.events import Event
     from edgeprof.records.result import Measurement, PassMeasurement, Plan, Result
@@ -67,6 +75,7 @@ def measure(
     on_event: Callable[[Plan, Event], None] | None = None,
     stop: Stop | None = None,
     enough: Callable[[Measurement], bool] | None = None,
+    offer: Offer | None = None,
 ) -> Outcome:
     """Carry out the plan. Every event is in the journal on disk before this returns.
 
@@ -75,7 +84,7 @@ def measure(
     events: list[Event] = []
     failure: EdgeprofError | None = None
     try:
-        with Journal(begun) as journal, open_session(target, board, blobs) as session:
+        with Journal(begun) as journal, open_session(target, board, blobs, offer) as session:
             if stop is not None:
                 stop.register(session)
             for event in session.run(begun.plan, blobs):
@@ -113,6 +122,8 @@ def _fatal(begun: Result, measured: PassMeasurement) -> EdgeprofError:
             return ModelUnsupported(f"the runtime on {target} refuses {model}: {text}", hint=hint)
         case "out-of-memory":
             return ModelDoesNotFit(f"{model} does not fit {target}: {text}")
+        case "bad-request":
+            return RuntimeUnusable(f"{target} cannot run {model} as asked: {text}")
         case _:
             return LinkError(f"the {measured.kind} pass failed on {target}: {text}")
 

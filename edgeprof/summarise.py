@@ -86,14 +86,14 @@ def _start_up(measurement: Measurement) -> dict[str, Metric]:
                 value=statistics.median(values), basis=measurement.basis, count=len(values), method=text
             )
         else:
-            found[name] = absent(measurement.basis, _why_absent(measurement, LATENCY_KINDS), method)
+            found[name] = absent(measurement.basis, why_absent(measurement, LATENCY_KINDS), method)
     return found
 
 
 def _latency(measurement: Measurement, launches: tuple[Launch, ...]) -> dict[str, Metric]:
     names = ("latency_min_s", "latency_mean_s", "latency_std_s", "latency_max_s", *PERCENTILES)
     if not launches:
-        reason = _why_absent(measurement, LATENCY_KINDS)
+        reason = why_absent(measurement, LATENCY_KINDS)
         return {name: absent(measurement.basis, reason) for name in (*names, "throughput_hz", "preempted_ratio")}
     pooled = [duration for launch in launches for duration in launch.durations]
     found = _simple(measurement.basis, pooled, launches)
@@ -106,7 +106,9 @@ def _latency(measurement: Measurement, launches: tuple[Launch, ...]) -> dict[str
             method="samples that the agent flagged",
         )
     for name in ("latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s"):
-        found[name] = _percentile(measurement.basis, name, [launch.durations for launch in launches], launches)
+        found[name] = percentile_metric(
+            measurement.basis, PERCENTILES[name], [launch.durations for launch in launches], _sample_method(launches)
+        )
     return {**found, **_unpreempted(measurement, launches)}
 
 
@@ -143,17 +145,18 @@ def _sample_method(launches: tuple[Launch, ...]) -> str:
     return each if len(launches) == 1 else f"{each}, {len(launches)} launches pooled"
 
 
-def _percentile(
-    basis: Basis, name: str, of_launches: Sequence[Sequence[float]], launches: tuple[Launch, ...]
-) -> Metric:
-    """Return a percentile of all samples; its bounds hold across launches from five of them on."""
-    q = PERCENTILES[name]
+def percentile_metric(basis: Basis, q: float, of_launches: Sequence[Sequence[float]], of: str) -> Metric:
+    """Return a percentile of all samples in seconds; its bounds hold across launches from five of them on.
+
+    `of` says what was sampled. With too few samples the figure is absent; within one run the bounds are those of order
+    statistics: two-sided for the median, one-sided for others.
+    """
     pooled = sorted(duration for durations in of_launches for duration in durations)
     label = f"p{q * 100:g}"
     if not stats.enough_for(q, len(pooled)):
         wanted = stats.FEWEST_SAMPLES[q]
         return absent(basis, f"{label} needs at least {wanted} samples, there are {len(pooled)}")
-    method = f"{label} of {_sample_method(launches)}"
+    method = f"{label} of {of}"
     value = stats.percentile(pooled, q)
     across = _across_launches(q, of_launches)
     if across is not None:
@@ -209,7 +212,7 @@ def _unpreempted(measurement: Measurement, launches: tuple[Launch, ...]) -> dict
     }
     for name in names:
         found[name] = (
-            _percentile(measurement.basis, name, kept, launches)
+            percentile_metric(measurement.basis, PERCENTILES[name], kept, _sample_method(launches))
             if any(kept)
             else absent(measurement.basis, "every sample was preempted")
         )
@@ -219,7 +222,7 @@ def _unpreempted(measurement: Measurement, launches: tuple[Launch, ...]) -> dict
 def _counted(measurement: Measurement, launches: tuple[Launch, ...]) -> dict[str, Metric]:
     name = COUNTERS[measurement.counter_unit]
     if not launches:
-        return {name: absent(measurement.basis, _why_absent(measurement, LATENCY_KINDS))}
+        return {name: absent(measurement.basis, why_absent(measurement, LATENCY_KINDS))}
     values = [duration for launch in launches for duration in launch.durations]
     method = f"the agent's counter around one inference, median of {len(values)}; engine {measurement.engine}"
     return {name: Metric(value=statistics.median(values), basis=measurement.basis, count=len(values), method=method)}
@@ -263,11 +266,12 @@ def _memory(measurement: Measurement) -> dict[str, Metric]:
         if figure in figures:
             found[name] = Metric(value=figures[figure], basis=measurement.basis, count=1, method=method)
         else:
-            found[name] = absent(measurement.basis, _why_absent(measurement, ("memory",), figure), method)
+            found[name] = absent(measurement.basis, why_absent(measurement, ("memory",), figure), method)
     return found
 
 
-def _why_absent(measurement: Measurement, kinds: tuple[str, ...], figure: str = "") -> str:
+def why_absent(measurement: Measurement, kinds: tuple[str, ...], figure: str = "") -> str:
+    """Return why the passes of these kinds gave nothing, in the agent's own words where it said any."""
     for measured in measurement.passes:
         if measured.kind in kinds:
             notes = "; ".join(

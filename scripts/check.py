@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
-AGENT = ["edgeprof/wire.py", *sorted(str(p) for p in Path("edgeprof/agent").glob("*.py") if p.name != "bundle.py")]
+AGENT = ["edgeprof/wire.py", *sorted(str(p) for p in Path("edgeprof/agent").rglob("*.py") if p.name != "bundle.py")]
 
 LINT: tuple[tuple[str, list[str]], ...] = (
     ("ruff check", [f"{BIN}/ruff", "check", "--quiet", "."]),

@@ -10,6 +10,9 @@ import os
 import platform
 from typing import Any, Callable, Dict, List, Tuple
 
+from edgeprof.agent.sensors import jetson, thermal, vcgencmd
+from edgeprof.agent.sensors.channel import Gap, reason_of
+
 
 def board_state(sysroot: str = "/") -> Dict[str, Any]:
     """Return the state that can change between two runs, and what identifies the board."""
@@ -18,8 +21,8 @@ def board_state(sysroot: str = "/") -> Dict[str, Any]:
     for name, reader in READERS:
         try:
             value = reader(sysroot)
-        except (OSError, ValueError, LookupError) as error:
-            absent[name] = _reason(error)
+        except (OSError, ValueError, LookupError, Gap) as error:
+            absent[name] = reason_of(error)
             continue
         if value in (None, "", {}, []):
             absent[name] = "the system does not say"
@@ -47,12 +50,6 @@ def is_emulated(known: Dict[str, Any]) -> bool:
     """Tell whether the device tree is an emulator's: QEMU's virt machine, or one that calls itself simulated."""
     words = [str(known.get("device_tree_model", ""))] + [str(word) for word in known.get("compatible", [])]
     return any("dummy-virt" in word or "qemu" in word.lower() or "(simulated)" in word for word in words)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return "{}: {}".format(error.filename or "read", error.strerror or error)
-    return "unreadable: {}".format(error)
 
 
 def _read(sysroot: str, path: str) -> str:
@@ -135,19 +132,8 @@ def _frequency_limit(sysroot: str) -> Dict[str, int]:
     return {name: int(value) * 1000 for name, value in _per_core(sysroot, "scaling_max_freq").items()}
 
 
-def _temperature(sysroot: str) -> Dict[str, float]:
-    found = {}
-    for zone in sorted(glob.glob(os.path.join(sysroot, "sys/class/thermal/thermal_zone*"))):
-        try:
-            with open(os.path.join(zone, "type")) as file:
-                name = file.read().strip()
-            with open(os.path.join(zone, "temp")) as file:
-                value = int(file.read()) / 1000.0
-        except (OSError, ValueError):
-            continue  # a zone that is off says so by an error; the others still count
-        if value > -200:  # tegra's -256 means offline
-            found["{} ({})".format(os.path.basename(zone), name)] = value
-    return found
+def _frequency_hardware_limit(sysroot: str) -> Dict[str, int]:
+    return {name: int(value) * 1000 for name, value in _per_core(sysroot, "cpuinfo_max_freq").items()}
 
 
 def _load(sysroot: str) -> float:
@@ -176,13 +162,28 @@ def _swap_used(sysroot: str) -> int:
     return found["SwapTotal"] - found["SwapFree"]
 
 
+def _swap_total(sysroot: str) -> int:
+    return _meminfo(sysroot)["SwapTotal"]
+
+
+def _memory_pressure(sysroot: str) -> Dict[str, float]:
+    """Return the share of time that some, or all, work waited for memory (Documentation/accounting/psi.rst)."""
+    found = {}
+    for line in _read(sysroot, "proc/pressure/memory").splitlines():
+        kind, *fields = line.split()
+        for field in fields:
+            name, _, value = field.partition("=")
+            if name in {"avg10", "avg60"}:
+                found["{}_{}_ratio".format(kind, name)] = float(value) / 100
+    return found
+
+
+def _release(sysroot: str) -> str:
+    return _read(sysroot, "etc/nv_tegra_release").split(", GCID")[0].lstrip("# ")
+
+
 def _steal(sysroot: str) -> int:
     return int(_read(sysroot, "proc/stat").splitlines()[0].split()[8])
-
-
-def _power_mode(sysroot: str) -> Dict[str, str]:
-    line = _read(sysroot, "var/lib/nvpmodel/status")
-    return {"nvpmodel": line}
 
 
 READERS: Tuple[Tuple[str, Callable[[str], Any]], ...] = (
@@ -195,13 +196,20 @@ READERS: Tuple[Tuple[str, Callable[[str], Any]], ...] = (
     ("governor", _governor),
     ("frequency_hz", _frequency),
     ("frequency_limit_hz", _frequency_limit),
-    ("temperature_celsius", _temperature),
+    ("frequency_hardware_limit_hz", _frequency_hardware_limit),
+    ("arm_clock_hz", vcgencmd.measured_clock),
+    ("throttle", vcgencmd.throttled),
+    ("temperature_celsius", thermal.temperatures),
     ("load_1m", _load),
     ("memory_total_bytes", _memory_total),
     ("memory_available_bytes", _memory_available),
+    ("swap_total_bytes", _swap_total),
     ("swap_used_bytes", _swap_used),
+    ("memory_pressure", _memory_pressure),
     ("steal_ticks", _steal),
-    ("power_mode", _power_mode),
+    ("power_mode", jetson.power_mode),
+    ("gpu_governor", jetson.gpu_governor),
+    ("l4t", _release),
 )
 
 

@@ -1,10 +1,12 @@
 """What every pass begins with: the inputs, the model in its runtime, and the word that it has started."""
 
 import json
-from typing import Any, Dict
+import os
+from typing import Any, Dict, List
 
 from edgeprof import wire
 from edgeprof.agent import runtimes
+from edgeprof.agent.delegates import BadRequest, Choice
 from edgeprof.agent.timing import Speaker
 
 
@@ -18,11 +20,52 @@ def read_inputs(orders: Dict[str, Any]) -> runtimes.Inputs:
         return runtimes.read_inputs(file.read())
 
 
+def pin(orders: Dict[str, Any]) -> None:
+    """Keep this process and all threads that it will start on the CPUs that the orders name."""
+    wanted = set(settings_of(orders).get("cpus", ()))
+    if not wanted:
+        return
+    if not hasattr(os, "sched_setaffinity"):
+        raise BadRequest("this system cannot pin a process to CPUs")
+    allowed = _allowed_cpus()
+    if not wanted <= allowed:
+        text = "CPU {} cannot be used here; a process may run on {}"
+        raise BadRequest(text, _listed(wanted - allowed), _listed(allowed))
+    os.sched_setaffinity(0, wanted)
+
+
+def _allowed_cpus() -> "set[int]":
+    """Return the CPUs that this process may have, which can be more than it has now (sched_setaffinity(2))."""
+    now = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(max(os.cpu_count() or 1, max(now) + 1)))  # the kernel takes what is not allowed out
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, now)
+    return allowed
+
+
+def _listed(cpus: "set[int]") -> str:
+    return ", ".join(str(cpu) for cpu in sorted(cpus))
+
+
+def settings_of(orders: Dict[str, Any]) -> Dict[str, Any]:
+    """Return what the orders say beyond what every pass has."""
+    settings: Dict[str, Any] = orders.get("settings") or {}
+    return settings
+
+
+def choice_of(orders: Dict[str, Any]) -> Choice:
+    """Return the delegate or providers that the orders name; while memory is measured nothing else may be loaded."""
+    settings = settings_of(orders)
+    providers: List[str] = settings.get("providers") or []
+    return Choice(settings.get("delegate") or "", tuple(providers), orders.get("pass") == "memory")
+
+
 def load(orders: Dict[str, Any], profile_prefix: str = "") -> runtimes.Loaded:
-    """Load the model as the orders say; what the runtime does not take is Rejected."""
+    """Load the model as the orders say; what the runtime does not take is Rejected, a wrong wish is a BadRequest."""
+    name, path, threads, shapes = orders["runtime"], orders["path"], orders["threads"], orders["shapes"]
     try:
-        return runtimes.load(orders["runtime"], orders["path"], orders["threads"], orders["shapes"], profile_prefix)
-    except MemoryError:
+        return runtimes.load(name, path, threads, shapes, profile_prefix, choice_of(orders))
+    except (MemoryError, BadRequest):
         raise
     except Exception as error:  # what a runtime raises for a model that it does not take has no common class
         raise Rejected(str(error) or type(error).__name__) from error
@@ -39,7 +82,12 @@ def first_invoke(loaded: runtimes.Loaded) -> None:
 
 
 def say_started(orders: Dict[str, Any], speaker: Speaker, loaded: runtimes.Loaded) -> None:
-    """Say that the pass begins, with which model and runtime."""
-    detail = json.dumps(loaded.detail, sort_keys=True)
+    """Say that the pass begins, with which model and runtime, and what that runtime left out of what was asked for."""
+    found = loaded.describe()
+    used = dict(found.detail)
+    if settings_of(orders).get("cpus"):
+        used["cpus"] = sorted(os.sched_getaffinity(0))
     sha256 = bytes(bytearray.fromhex(orders["sha256"]))
-    speaker.say(wire.Started(speaker.run, sha256, orders["runtime"], detail))
+    speaker.say(wire.Started(speaker.run, sha256, orders["runtime"], json.dumps(used, sort_keys=True)))
+    for code, text in found.notes:
+        speaker.note(code, text)

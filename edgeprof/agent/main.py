@@ -20,15 +20,18 @@ import time
 from typing import IO, Any, Callable, Dict, List, Optional, Tuple
 
 from edgeprof import wire
-from edgeprof.agent import board_state, install, runtimes, timing
+from edgeprof.agent import board_state, install, runtimes, sensors, timing
 from edgeprof.agent import passes as measuring
+from edgeprof.agent.sampling import Sampling
+from edgeprof.agent.sensors.channel import Reader
 
 WINDOW = 16
 ALIVE_SECONDS = 2.0
 HOST_SILENCE_SECONDS = 60.0
 KEPT_DAYS = 30
-CAPABILITIES = ("latency", "memory", "operators", "outputs", "sustained", "preemption", "blob-chunks", "blob-files",
-                "probe", "state", "cancel", "threads", "heartbeat", "settings", "pair", "install")  # fmt: skip
+CAPABILITIES = ("latency", "memory", "operators", "outputs", "sustained", "preemption", "blob-chunks",
+                "blob-files", "probe", "state", "cancel", "threads", "heartbeat", "settings", "pair",
+                "install", "sensors", "deadline", "energy", "stages")  # fmt: skip
 
 
 class Refused(Exception):
@@ -95,6 +98,9 @@ class Agent(object):
         self.chunks = 0
         self.suffix = ".{}.part".format(os.getpid())
         self.child: Optional[Child] = None
+        self.sysroot = os.environ.get("EDGEPROF_SYSROOT", "/")
+        self.readers: Optional[List[Reader]] = None
+        self.sampling: Optional[Sampling] = None
         self.open = True
         self.heard = time.monotonic()
 
@@ -123,6 +129,8 @@ class Agent(object):
             pass  # nobody listens any more
         finally:
             self._end_child()
+            if self.sampling is not None:
+                self.sampling.end()
             self._tidy()
 
     def _tidy(self) -> None:
@@ -142,6 +150,8 @@ class Agent(object):
         ready = self._ready(self.child)
         if not ready and self.child is not None:
             self.say(wire.Alive(self.child.run))
+        if self.sampling is not None and self.sampling.descriptor in ready:
+            self._say_all(self.sampling.messages())
         if self.child is not None and self.child.descriptor in ready:
             self._relay()
         if self.reading in ready:
@@ -153,6 +163,8 @@ class Agent(object):
             selector.register(self.reading, selectors.EVENT_READ)
             if child is not None:
                 selector.register(child.descriptor, selectors.EVENT_READ)
+            if self.sampling is not None:
+                selector.register(self.sampling.descriptor, selectors.EVENT_READ)
             ready = [key.fd for key, _ in selector.select(ALIVE_SECONDS)]
         if self.reading not in ready and time.monotonic() - self.heard > HOST_SILENCE_SECONDS:
             self.open = False
@@ -187,7 +199,7 @@ class Agent(object):
 
     def hello(self, message: wire.Ask) -> None:
         """Say who answers. A host of another major version gets the same hello, and reads the version in it."""
-        known = board_state.identity()
+        known = board_state.identity(self.sysroot)
         basis = wire.BASES.index("emulated" if board_state.is_emulated(known) else "measured")
         self.say(
             wire.Hello(
@@ -204,7 +216,7 @@ class Agent(object):
                 board_state.as_json(
                     dict(
                         known,
-                        state=board_state.board_state(),
+                        state=board_state.board_state(self.sysroot),
                         blob_folder=self.folder,
                         blob_suffix=self.suffix,
                         python=sys.executable,
@@ -255,9 +267,8 @@ class Agent(object):
         for kind, payload in messages:
             message = wire.read(wire.Frame(kind, 0, payload))
             if isinstance(message, wire.Runtimes):
-                return dict(json.loads(message.found)[0], **install.origin(self.folder, name))
-        version = install.version(self.folder, name)
-        return {"name": name, "version": version, "works": False, "reason": _death(status, words)}
+                return install.with_origin(self.folder, json.loads(message.found)[0])
+        return install.with_origin(self.folder, {"name": name, "works": False, "reason": _death(status, words)})
 
     def blob_begin(self, message: wire.BlobBegin) -> None:
         """Say how much of a blob is there; what is there in full was checked when it arrived."""
@@ -324,8 +335,39 @@ class Agent(object):
             "shapes": json.loads(message.shapes or "{}"), "max_frame": self.writer.max_frame,
             "settings": self._settings(message),
         }  # fmt: skip
-        self.say(wire.State(message.run, 0, board_state.as_json(board_state.board_state())))
+        self._say_state(message.run, 0)
+        readers = self._readers(orders["settings"])
         self.child = _start_child(orders, self.folder)
+        if readers is not None:
+            self._begin_sampling(orders, readers)
+
+    def _readers(self, settings: Dict[str, Any]) -> Optional[List[Reader]]:
+        """Return the sensors where they are asked for; they are looked for once."""
+        if not settings.get("sensors_ms"):
+            return None
+        if self.readers is None:
+            self.readers = sensors.find_readers(self.sysroot)
+        return self.readers
+
+    def _begin_sampling(self, orders: Dict[str, Any], readers: List[Reader]) -> None:
+        settings = orders["settings"]
+        interval_s = settings["sensors_ms"] * 1e-3
+        busy = settings.get("cpus", [])
+        self.sampling = Sampling(orders["run"], readers, interval_s, orders["max_frame"], busy)
+        self.say(self.sampling.start())
+
+    def _end_sampling(self) -> None:
+        """Say the last readings and what they took, before the word that ends the pass."""
+        if self.sampling is not None:
+            sampling, self.sampling = self.sampling, None
+            self._say_all(sampling.end())
+
+    def _say_state(self, run: int, phase: int) -> None:
+        self.say(wire.State(run, phase, board_state.as_json(board_state.board_state(self.sysroot))))
+
+    def _say_all(self, messages: List[wire.Message]) -> None:
+        for message in messages:
+            self.say(message)
 
     def _settings(self, message: wire.Run) -> Dict[str, Any]:
         """Return what else was asked for, with the paths of its blobs in place of their hashes."""
@@ -368,19 +410,22 @@ class Agent(object):
             status = child.process.wait()
             words = child.last_words()
             self._end_child()
+            self._end_sampling()
             code = "out-of-memory" if status == -signal.SIGKILL else "runtime-crashed"
             self.fail(child.run, code, _death(status, words))
 
     def _relay_one(self, run: int, kind: int, payload: bytes) -> None:
         final = wire.BY_TYPE[kind] in (wire.Done, wire.Failed)
         if final:
-            self.say(wire.State(run, 1, board_state.as_json(board_state.board_state())))
+            self._end_sampling()
+            self._say_state(run, 1)
             self._end_child()
         self._write(self.writer.wrap(kind, payload))
 
     def cancel(self, message: wire.Cancel) -> None:
         """Kill the child of a pass."""
         self._end_child()
+        self._end_sampling()
         self.fail(message.run, "cancelled", "the host asked for it")
 
     def ping(self, message: wire.Ping) -> None:
@@ -499,7 +544,11 @@ def default_folder() -> str:
 
 
 def main(arguments: List[str]) -> int:
-    """`serve [FOLDER]` talks to a host; `measure DESCRIPTOR` is a pass."""
+    """`serve [FOLDER]` talks to a host; `measure DESCRIPTOR` is a pass.
+
+    EDGEPROF_SYSROOT names a folder that stands for the root of the board where sensors and its state are read: a
+    recorded tree in tests, or in a container the mounted root of its host.
+    """
     if arguments[:1] == ["measure"]:
         return measuring.main(int(arguments[1]))
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever nohup or a shell had set

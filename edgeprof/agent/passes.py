@@ -15,46 +15,30 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from edgeprof import wire
 from edgeprof.agent import litert_profiler, runtimes
-from edgeprof.agent.loading import Rejected, first_invoke, load, read_inputs, say_started
+from edgeprof.agent.deadline import deadline_pass
+from edgeprof.agent.delegates import BadRequest
+from edgeprof.agent.loading import Rejected, choice_of, load, pin, read_inputs, say_started
 from edgeprof.agent.pair import pair_pass
-from edgeprof.agent.timing import (
-    BLOCK_SAMPLES,
-    BLOCK_SECONDS,
-    Speaker,
-    batch_for,
-    clock,
-    involuntary_switches,
-    new_block,
-    time_some,
-    warm_up,
-)
+from edgeprof.agent.power_windows import energy_pass
+from edgeprof.agent.stages import stages_pass
+from edgeprof.agent.start_up import batch_within, start_up
+from edgeprof.agent.timing import BLOCK_SAMPLES, BLOCK_SECONDS, Speaker, batch_for, clock, new_block, time_some
 
 OPERATOR_RUNS = 50
 MEMORY_RUNS = 10
+# Ten minutes of a model of 50 us are 12 million inferences; more samples than this go into batches.
+SUSTAINED_SAMPLES = 200000
 
 # ── the passes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def latency_pass(orders: Dict[str, Any], speaker: Speaker) -> None:
     """Load, first inference, warm-up, then `runs` samples, or `duration_ms` of them."""
-    inputs = read_inputs(orders)
-    begin = clock()
-    runtimes.import_runtime(orders["runtime"])
-    speaker.mark("import_ticks", clock() - begin)
-    begin = clock()
-    loaded = load(orders)
-    speaker.mark("load_ticks", clock() - begin)
-    say_started(orders, speaker, loaded)
-    runtimes.give_inputs(loaded, inputs, 0)
-    begin = clock()
-    first_invoke(loaded)
-    speaker.mark("first_ticks", clock() - begin)
-    switches = involuntary_switches(orders["threads"])
-    gc.disable()
-    warmed = warm_up(loaded.invoke, switches, speaker, orders["warmup"])
-    speaker.mark("steady", warmed.steady)
-    batch = batch_for(warmed.typical_ns, orders["batch"])
-    steady_samples(loaded.invoke, switches, speaker, orders, batch)
+    ready = start_up(orders, speaker)
+    batch = batch_for(ready.typical_ns, orders["batch"])
+    if orders["batch"] == wire.AUTO and not orders["runs"]:
+        batch = batch_within(ready.typical_ns, batch, orders["duration_ms"] * 1000000, SUSTAINED_SAMPLES)
+    steady_samples(ready.invoke, ready.switches, speaker, orders, batch)
 
 
 def steady_samples(
@@ -80,7 +64,7 @@ def memory_pass(orders: Dict[str, Any], speaker: Speaker) -> None:
     runtimes.import_runtime(orders["runtime"])
     folder = tempfile.mkdtemp(prefix="edgeprof-")
     try:
-        runtimes.probe(orders["runtime"], orders["format"], folder)
+        runtimes.probe(orders["runtime"], orders["format"], folder, choice_of(orders))
     finally:
         _remove(folder)
     gc.collect()
@@ -177,6 +161,11 @@ def _tflite_operators(
     if orders["runtime"] != "ai_edge_litert":
         speaker.note("operators-unavailable", "{} has no per-operator profile".format(orders["runtime"]))
         return []
+    delegate = choice_of(orders).delegate
+    if delegate not in {"", "xnnpack"}:
+        text = "LiteRT's profiler runs the model with XNNPACK, and the delegate {} was asked for"
+        speaker.note("operators-unavailable", text.format(delegate))
+        return []
     try:
         rows, method = litert_profiler.operator_times(orders["path"], inputs.inferences[0], runs, orders["threads"])
     except litert_profiler.ProfilerUnavailable as error:
@@ -211,6 +200,9 @@ PASSES: Dict[str, Callable[[Dict[str, Any], Speaker], None]] = {
     "operators": operators_pass,
     "outputs": outputs_pass,
     "pair": pair_pass,
+    "deadline": deadline_pass,
+    "energy": energy_pass,
+    "stages": stages_pass,
 }
 
 
@@ -237,6 +229,7 @@ def main(descriptor: int) -> int:
     orders = json.loads(sys.stdin.read())
     speaker = Speaker(descriptor, orders["run"], orders["max_frame"])
     try:
+        pin(orders)
         if orders["pass"] == "probe":  # noqa: S105  a pass of measuring, no password
             _probe(orders, speaker)
         else:
@@ -244,6 +237,8 @@ def main(descriptor: int) -> int:
             speaker.say(wire.Done(speaker.run, speaker.samples, speaker.crc))
     except Rejected as error:
         _say_failed(speaker, "model-rejected", str(error))
+    except BadRequest as error:
+        _say_failed(speaker, "bad-request", str(error))
     except MemoryError:
         _say_failed(speaker, "out-of-memory", "the runtime ran out of memory")
     except OSError as error:

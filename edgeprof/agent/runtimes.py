@@ -6,10 +6,14 @@ Runtime wheels die of an illegal instruction. So a probe constructs and invokes 
 
 import base64
 import functools
+import importlib
 import json
 import struct
 import zlib
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple, Type
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+
+from edgeprof.agent import delegates
+from edgeprof.agent.delegates import Choice, Description
 
 # y = x + x on float32 [1, 4]: the smallest models that make a runtime load its kernels and execute one.
 TINY_TFLITE = zlib.decompress(
@@ -36,14 +40,28 @@ class TensorFacts(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A model that is ready: `invoke` is the thing to time, and nothing else is in it."""
+    """A model that is ready: `invoke` is the thing to time, and nothing else is in it.
+
+    `set_inputs` and `outputs` take and give bytes, `feed` and `fetch` numpy arrays in the model's order. `describe`
+    looks at what the runtime made of the model, which is no part of loading it.
+    """
 
     invoke: Callable[[], Any]
     set_inputs: Callable[[List[bytes], List[Tuple[int, ...]]], None]
     outputs: Callable[[], List[Tuple[TensorFacts, bytes]]]
     inputs: Tuple[TensorFacts, ...]
-    detail: Dict[str, Any]
+    describe: Callable[[], Description]
     end_profile: Callable[[], str]
+    feed: Callable[[List[Any]], None]
+    fetch: Callable[[], List[Any]]
+
+    @property
+    def detail(self) -> Dict[str, Any]:
+        """Return what the runtime really uses."""
+        return self.describe().detail
+
+
+DEFAULT = Choice()
 
 
 def import_runtime(name: str) -> str:
@@ -54,24 +72,28 @@ def import_runtime(name: str) -> str:
         import onnxruntime  # noqa: PLC0415  only where it is installed
 
         return str(onnxruntime.__version__)
-    _interpreter_class(name)
+    _interpreter_module(name)
     return _version(name)
 
 
-def load(name: str, path: str, threads: int, shapes: Dict[str, List[int]], profile_prefix: str = "") -> Loaded:
+def load(
+    name: str,
+    path: str,
+    threads: int,
+    shapes: Dict[str, List[int]],
+    profile_prefix: str = "",
+    choice: Choice = DEFAULT,
+) -> Loaded:
     """Load a model; whatever the runtime raises goes through to the caller."""
     if name == "onnxruntime":
-        return _load_onnx(path, threads, profile_prefix)
-    return _load_tflite(name, path, threads, shapes)
+        return _load_onnx(path, threads, profile_prefix, choice)
+    return _load_tflite(name, path, threads, shapes, choice)
 
 
-def _interpreter_class(name: str) -> "Type[Any]":
-    if name == "ai_edge_litert":
-        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415  only where it is installed
-    else:
-        from tflite_runtime.interpreter import Interpreter  # noqa: PLC0415  the same
-    found: "Type[Any]" = Interpreter
-    return found
+def _interpreter_module(name: str) -> Any:  # noqa: ANN401  a module of either runtime
+    module = importlib.import_module(name + ".interpreter")
+    getattr(module, "Interpreter")  # noqa: B009  what is not there is to fail here, in the import
+    return module
 
 
 def _version(name: str) -> str:
@@ -88,10 +110,13 @@ def _version(name: str) -> str:
         return "unknown"
 
 
-def _load_tflite(name: str, path: str, threads: int, shapes: Dict[str, List[int]]) -> Loaded:
+def _load_tflite(name: str, path: str, threads: int, shapes: Dict[str, List[int]], choice: Choice) -> Loaded:
     import numpy as np  # noqa: PLC0415  never before a runtime is asked for
 
-    interpreter = _interpreter_class(name)(model_path=path, num_threads=threads)
+    module = _interpreter_module(name)
+    options = delegates.interpreter_options(module, choice)
+    interpreter = module.Interpreter(model_path=path, num_threads=threads, **options)
+    early = delegates.read_nodes(interpreter) if "experimental_delegates" in options else None
     for entry in interpreter.get_input_details():
         wanted = shapes.get(entry["name"])
         if wanted is not None and list(entry["shape"]) != list(wanted):
@@ -100,20 +125,40 @@ def _load_tflite(name: str, path: str, threads: int, shapes: Dict[str, List[int]
     inputs = interpreter.get_input_details()
     outputs = interpreter.get_output_details()
 
-    def set_inputs(values: List[bytes], _shapes: List[Tuple[int, ...]]) -> None:
+    def feed(values: List[Any]) -> None:
         for entry, value in zip(inputs, values):
-            array = np.frombuffer(value, dtype=entry["dtype"]).reshape(entry["shape"])
-            interpreter.set_tensor(entry["index"], array)
+            interpreter.set_tensor(entry["index"], value)
+
+    def set_inputs(values: List[bytes], _shapes: List[Tuple[int, ...]]) -> None:
+        arrays = (np.frombuffer(value, dtype=entry["dtype"]) for entry, value in zip(inputs, values))
+        feed([array.reshape(entry["shape"]) for entry, array in zip(inputs, arrays)])
+
+    def fetch() -> List[Any]:
+        return [interpreter.get_tensor(entry["index"]) for entry in outputs]
 
     def read_outputs() -> List[Tuple[TensorFacts, bytes]]:
-        found = []
-        for entry in outputs:
-            value = np.ascontiguousarray(interpreter.get_tensor(entry["index"]))
-            found.append((TensorFacts(entry["name"], str(value.dtype), tuple(value.shape)), value.tobytes()))
-        return found
+        return _as_bytes([entry["name"] for entry in outputs], fetch())
+
+    def describe() -> Description:
+        own = sum(node.type == delegates.DELEGATE_NODE for node in early or ())
+        return delegates.describe_tflite(choice, None if choice.watched else delegates.read_nodes(interpreter), own)
 
     facts = tuple(_tflite_facts(entry) for entry in inputs)
-    return Loaded(interpreter.invoke, set_inputs, read_outputs, facts, {"delegate": "default"}, str)
+    return Loaded(interpreter.invoke, set_inputs, read_outputs, facts, _once(describe), str, feed, fetch)
+
+
+def _once(describe: Callable[[], Description]) -> Callable[[], Description]:
+    return functools.lru_cache(maxsize=None)(describe)
+
+
+def _as_bytes(names: List[str], arrays: List[Any]) -> List[Tuple[TensorFacts, bytes]]:
+    import numpy as np  # noqa: PLC0415  never before a runtime is asked for
+
+    found = []
+    for name, value in zip(names, arrays):
+        array = np.ascontiguousarray(value)
+        found.append((TensorFacts(name, str(array.dtype), tuple(array.shape)), array.tobytes()))
+    return found
 
 
 def _tflite_facts(entry: Dict[str, Any]) -> TensorFacts:
@@ -129,10 +174,11 @@ ONNX_TYPES = {
 }  # fmt: skip
 
 
-def _load_onnx(path: str, threads: int, profile_prefix: str) -> Loaded:
+def _load_onnx(path: str, threads: int, profile_prefix: str, choice: Choice) -> Loaded:
     import numpy as np  # noqa: PLC0415  never before a runtime is asked for
     import onnxruntime  # noqa: PLC0415  only where it is installed
 
+    providers = delegates.wanted_providers(choice)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -140,7 +186,9 @@ def _load_onnx(path: str, threads: int, profile_prefix: str) -> Loaded:
     if profile_prefix:
         options.enable_profiling = True
         options.profile_file_prefix = profile_prefix
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    if providers != [delegates.CPU]:
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    session = onnxruntime.InferenceSession(path, options, providers=providers)
     inputs = tuple(
         TensorFacts(entry.name, ONNX_TYPES.get(entry.type, entry.type), tuple(_size(d) for d in entry.shape))
         for entry in session.get_inputs()
@@ -151,24 +199,52 @@ def _load_onnx(path: str, threads: int, profile_prefix: str) -> Loaded:
         binding.bind_output(name, "cpu")
     kept: List[Any] = []  # a binding does not own what is bound to it
 
-    def set_inputs(values: List[bytes], given: List[Tuple[int, ...]]) -> None:
+    def feed(values: List[Any]) -> None:
         del kept[:]
         binding.clear_binding_inputs()
-        for facts, value, shape in zip(inputs, values, given):
-            array = np.frombuffer(value, dtype=facts.dtype).reshape(shape)
+        for facts, value in zip(inputs, values):
+            array = np.ascontiguousarray(value)
             kept.append(array)
             binding.bind_cpu_input(facts.name, array)
 
+    def set_inputs(values: List[bytes], given: List[Tuple[int, ...]]) -> None:
+        arrays = (np.frombuffer(value, dtype=facts.dtype) for facts, value in zip(inputs, values))
+        feed([array.reshape(shape) for array, shape in zip(arrays, given)])
+
     def read_outputs() -> List[Tuple[TensorFacts, bytes]]:
-        found = []
-        for name, value in zip(output_names, binding.copy_outputs_to_cpu()):
-            array = np.ascontiguousarray(value)
-            found.append((TensorFacts(name, str(array.dtype), tuple(array.shape)), array.tobytes()))
-        return found
+        return _as_bytes(output_names, fetch())
+
+    def describe() -> Description:
+        return _describe_onnx(session, path, inputs, providers, choice)
 
     invoke = functools.partial(session.run_with_iobinding, binding)
-    detail = {"providers": session.get_providers()}
-    return Loaded(invoke, set_inputs, read_outputs, inputs, detail, session.end_profiling)
+    fetch = binding.copy_outputs_to_cpu
+    return Loaded(invoke, set_inputs, read_outputs, inputs, _once(describe), session.end_profiling, feed, fetch)
+
+
+def _describe_onnx(
+    session: Any,  # noqa: ANN401  ONNX Runtime's session
+    path: str,
+    inputs: Tuple[TensorFacts, ...],
+    providers: List[str],
+    choice: Choice,
+) -> Description:
+    """Say which nodes run where; where the session cannot tell, a second one is run under the profiler."""
+    import numpy as np  # noqa: PLC0415  the runtime has it imported
+    import onnxruntime  # noqa: PLC0415  the same
+
+    used = session.get_providers()
+    available = onnxruntime.get_available_providers()
+    if not [name for name in providers if name != delegates.CPU and name in used]:
+        return delegates.describe_onnx(providers, available, used, None)
+    assigned = delegates.assigned_nodes(session)
+    if assigned is None and not choice.watched:
+        zeros = {facts.name: np.zeros(facts.shape, facts.dtype) for facts in inputs}
+        assigned = delegates.profiled_nodes(onnxruntime, path, providers, zeros)
+    found = delegates.describe_onnx(providers, available, used, assigned)
+    if assigned is None and not choice.watched:
+        found.notes.append(delegates.UNKNOWN)
+    return found
 
 
 def _size(dimension: object) -> int:
@@ -220,7 +296,7 @@ def give_inputs(loaded: Loaded, inputs: Inputs, index: int) -> None:
 # ── the probe ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def probe(name: str, format_name: str, folder: str) -> Dict[str, Any]:
+def probe(name: str, format_name: str, folder: str, choice: Choice = DEFAULT) -> Dict[str, Any]:
     """Import a runtime, construct and invoke a tiny model with it; for use in a child process."""
     version = import_runtime(name)
     import numpy as np  # noqa: PLC0415  the runtime has it imported
@@ -228,7 +304,7 @@ def probe(name: str, format_name: str, folder: str) -> Dict[str, Any]:
     path = folder + "/probe." + format_name
     with open(path, "wb") as file:
         file.write(TINY_MODELS[format_name])
-    loaded = load(name, path, 1, {})
+    loaded = load(name, path, 1, {}, choice=choice)
     loaded.set_inputs([struct.pack("<4f", 1, 2, 3, 4)], [(1, 4)])
     loaded.invoke()
     value = struct.unpack("<4f", loaded.outputs()[0][1])

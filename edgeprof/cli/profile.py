@@ -39,14 +39,54 @@ if TYPE_CHECKING:
     help="Fresh processes; from 5 on the intervals hold across launches.",
 )
 @click.option("--warmup", type=WarmUp(), default="auto", show_default=True, help="Inferences before the first sample.")
-@click.option("--duration", "duration_s", type=Duration(), help="Run this long instead of --runs, such as 60s.")
+@click.option(
+    "--duration",
+    "duration_s",
+    type=Duration(),
+    help="Run this long instead of --runs, such as 10m: with a curve over time, and when the board throttled.",
+)
+@click.option(
+    "--period",
+    "period_s",
+    type=Duration(),
+    help="Deadline mode: release an inference every 33ms, say, and count latency from the release, in a pass of its"
+    " own; with --duration that pass alone.",
+)
+@click.option(
+    "--sweep",
+    "sweep",
+    metavar="threads=N,…|batch=N,…",
+    multiple=True,
+    help="A result for each of these thread counts, or batch sizes of the model's inputs. Both: every combination.",
+)
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads of the runtime.")
-@click.option("--batch", type=int, help="Inferences a sample.  [default: 1, more below 10 µs]")
+@click.option("--runtime", default="", metavar="litert|tflite|onnxruntime", help="Runtime.  [default: what works]")
+@click.option(
+    "--delegate", default="", metavar="xnnpack|none|PATH", help="For .tflite; PATH: of a library there, ?key=value."
+)
+@click.option("--provider", "providers", multiple=True, metavar="NAME", help="For .onnx: cpu, cuda, … May be repeated.")
+@click.option("--cpus", default="", metavar="LIST", help="CPUs to pin to, such as 0-3,6.")
+@click.option("--hook", type=click.Path(path_type=Path), help="Python file with preprocess(raw), postprocess(outputs).")
+@click.option(
+    "--batch",
+    type=int,
+    help="Inferences a timed sample; --sweep batch=N is the model's batch size.  [default: 1, more below 10 µs]",
+)
 @click.option("--per-op", is_flag=True, help="Also time single operators, in a pass of their own.")
 @click.option(
     "--check-outputs/--no-check-outputs",
     default=None,
     help="Compare the outputs with those of reference kernels on this machine.  [default: on microcontrollers]",
+)
+@click.option(
+    "--install-runtime",
+    is_flag=True,
+    help="Put a runtime into edgeprof's own folder on a board where none works; the board needs no internet.",
+)
+@click.option(
+    "--wheels",
+    type=click.Path(path_type=Path),
+    help="Install the runtime from this folder of wheels, not from the package index.",
 )
 @click.option("--no-memory", is_flag=True, help="Leave the memory pass out.")
 @click.option("--shape", "shapes", type=Shape(), multiple=True, help="Size of a dynamic input, NAME=1x3x224x224.")
@@ -95,16 +135,20 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     """  # noqa: D301  click's \b keeps the lines apart
     from edgeprof.api import exit_code, profile_all  # noqa: PLC0415  nothing heavy before the options are right
     from edgeprof.cli import say_error  # noqa: PLC0415  the same
-    from edgeprof.cli.progress import progress  # noqa: PLC0415  the same
+    from edgeprof.cli.progress import confirm, progress  # noqa: PLC0415  the same
     from edgeprof.limits import parse_limit  # noqa: PLC0415  the same
     from edgeprof.plan import Options  # noqa: PLC0415  the same
     from edgeprof.report import render  # noqa: PLC0415  the same
+    from edgeprof.runtime_choice import parse_cpus  # noqa: PLC0415  the same
 
     signal.signal(signal.SIGTERM, _interrupt)
     options = Options(
         runs=given["runs"], launches=given["launches"], warmup=given["warmup"], duration_s=given["duration_s"],
         threads=given["threads"], batch=given["batch"], per_op=given["per_op"], memory=not given["no_memory"],
         seed=given["seed"], timeout_s=given["timeout_s"], check_outputs=given["check_outputs"],
+        runtime=given["runtime"], delegate=given["delegate"], providers=given["providers"],
+        cpus=parse_cpus(given["cpus"]) if given["cpus"] else (), hook=str(given["hook"]) if given["hook"] else None,
+        period_s=given["period_s"], install_runtime=given["install_runtime"] or given["wheels"] is not None,
     )  # fmt: skip
     with progress(given["targets"], quiet=given["quiet"], verbose=given["verbose"]) as on_event:
         results, failures = profile_all(
@@ -112,7 +156,8 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
             inputs=given["inputs"], outputs=given["outputs"],
             limits=(*given["profiles"], *map(parse_limit, given["limits"])),
             accept_basis=given["accepted"], gate=given["gate"],
-            output=given["output"], on_event=on_event,
+            output=given["output"], sweep=given["sweep"], on_event=on_event, wheels=given["wheels"],
+            ask=confirm if len(given["targets"]) == 1 and sys.stdin.isatty() and sys.stderr.isatty() else None,
         )  # fmt: skip
     if results:
         click.echo(render(results, given["format_name"]))

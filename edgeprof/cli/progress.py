@@ -11,10 +11,31 @@ from edgeprof.records.events import PassEnded, PassStarted, SamplesReceived
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from rich.progress import Progress
+
     from edgeprof.records.events import Event
     from edgeprof.records.result import Plan
 
     OnEvent = Callable[[str, Plan, Event], None]
+
+
+_drawn: list[Progress] = []
+"""The bars on the terminal, which must stand still while something is asked."""
+
+
+def confirm(question: str) -> bool:
+    """Ask a person on the terminal; no is the default."""
+    import click  # noqa: PLC0415  only when something is asked
+
+    for bars in _drawn:
+        bars.stop()
+    try:
+        return click.confirm(question, default=False, err=True)
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    finally:
+        for bars in _drawn:
+            bars.start()
 
 
 @contextmanager
@@ -48,6 +69,7 @@ def _bars(targets: Sequence[str]) -> Iterator[OnEvent]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[doing]}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        _drawn.append(bars)
         tasks = {name: bars.add_task(name, total=None, doing="reaching it") for name in targets}
 
         def on_event(target: str, plan: Plan, event: Event) -> None:
@@ -63,4 +85,7 @@ def _bars(targets: Sequence[str]) -> Iterator[OnEvent]:
                 case _:
                     return
 
-        yield on_event
+        try:
+            yield on_event
+        finally:
+            _drawn.remove(bars)

@@ -10,6 +10,7 @@ from edgeprof.targets import Emu, Local, MlperfTiny, Qemu, Serial, Sim, Ssh
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from edgeprof.installing.offering import Offer
     from edgeprof.links.framed import FramedSession
     from edgeprof.links.mlperf_tiny import MlperfTinySession
     from edgeprof.records.board import Board
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
 
 def open_session(
-    target: Target, board: Board | None, blobs: Mapping[str, bytes] | None = None
+    target: Target, board: Board | None, blobs: Mapping[str, bytes] | None = None, offer: Offer | None = None
 ) -> FramedSession | MlperfTinySession:
     """Return a conversation with the target's agent, open until it is left.
 
-    An emulator can be started with the blobs in its memory, which saves their way over an emulated serial line.
+    An emulator can be started with the blobs in its memory, which saves their way over an emulated serial line. `offer`
+    is asked for a runtime where none works.
     """
     if isinstance(target.place, MlperfTiny):
         from edgeprof.links.mlperf_tiny import open_mlperf_tiny  # noqa: PLC0415  only for such firmware
@@ -31,7 +33,7 @@ def open_session(
     from edgeprof.links.framed import FramedSession  # noqa: PLC0415  only when a board is asked
 
     lossy = isinstance(target.place, Serial)
-    return FramedSession(open_channel(target, board, blobs or {}), name=target.name, lossy=lossy)
+    return FramedSession(open_channel(target, board, blobs or {}), name=target.name, lossy=lossy, offer=offer)
 
 
 def open_channel(target: Target, board: Board | None, blobs: Mapping[str, bytes]) -> Channel:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from contextlib import contextmanager, suppress
+from pathlib import PurePath
+from threading import Event as Flag
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import to_builtins
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
+    from edgeprof.installing.offering import Offer
     from edgeprof.records.events import Event
     from edgeprof.records.result import Pass, Plan
     from edgeprof.session import Channel
@@ -40,6 +45,7 @@ HELLO_TIMEOUT_S = 30.0
 SILENCE_S = 15.0
 PROBE_TIMEOUT_S = 120.0
 BLOB_TIMEOUT_S = 120.0
+INSTALL_TIMEOUT_S = 900.0  # a memory card takes its time for two hundred megabytes
 HEARTBEAT_S = 10.0
 HEARTBEAT = 0xFFFFFFFF
 NUDGE_S = 1.0
@@ -53,11 +59,21 @@ class FramedSession:
     """A conversation in frames. `silence_s`: how long an agent that says it is alive every 2 s may be silent.
 
     A `lossy` line (a UART) may lose and change bytes: Ask is said until it is heard, and with an agent that can
-    `resend` each side asks for the frames that it misses.
+    `resend` each side asks for the frames that it misses. `offer` is called where no runtime works.
     """
 
-    def __init__(self, channel: Channel, *, name: str, silence_s: float = SILENCE_S, lossy: bool = False) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        *,
+        name: str,
+        silence_s: float = SILENCE_S,
+        lossy: bool = False,
+        offer: Offer | None = None,
+    ) -> None:
         self.name = name
+        self._offer = offer
+        self._installed = False
         self._lossy = lossy
         self._asked: int | None = None
         self._asked_at = 0.0
@@ -88,9 +104,12 @@ class FramedSession:
         if plan.timeout_s is not None:
             self._deadline = time.monotonic() + plan.timeout_s
         yield self.identify()
+        self._check_settings(plan)
         found = self.probe(plan.format)
         yield found
-        runtime = choose_runtime(found, self.name, plan.runtime)
+        for found in self._install_offered(plan, found):  # noqa: B020  each probe's answer replaces the one before
+            yield found
+        runtime = choose_runtime(found, self.name, plan.runtime, self._hint(plan, found))
         hashes = {name: self._upload(content) for name, content in blobs.items()}
         for index, asked in enumerate(plan.passes):
             if asked.kind not in self._capabilities():
@@ -131,6 +150,15 @@ class FramedSession:
             identity=known,
         )
 
+    def _check_settings(self, plan: Plan) -> None:
+        """Refuse an agent that would leave out without a word what was asked for."""
+        asked = [name for name in ("delegate", "providers", "cpus", "hook") if getattr(plan, name)]
+        if asked and "settings" not in self._capabilities():
+            raise AgentMismatch(
+                f"the agent on {self.name} cannot be told its {asked[0]}",
+                hint="put its current agent on the board, or leave that option out",
+            )
+
     def probe(self, format_name: str, *, fresh: bool = False) -> RuntimesFound:
         """Ask which runtimes for a format really work; an agent without a probe has its engine and nothing else."""
         hello = self._known_hello()
@@ -141,7 +169,12 @@ class FramedSession:
         self._say(wire.Probe(format_name, int(fresh)))
         answer = self._await(wire.Runtimes, PROBE_TIMEOUT_S, "its runtimes")
         runtimes = tuple(RuntimeFound(**entry) for entry in json.loads(answer.found))
-        return RuntimesFound(format=format_name, runtimes=runtimes)
+        found = RuntimesFound(format=format_name, runtimes=runtimes)
+        if all(runtime.works for runtime in runtimes):
+            return found
+        from edgeprof.installing import board_python, explained  # noqa: PLC0415  only where one does not work
+
+        return explained(found, board_python(self._identity))
 
     def identity(self) -> dict[str, Any]:
         """Return what the agent said of itself with its hello."""
@@ -193,6 +226,57 @@ class FramedSession:
             if status.received <= received:
                 raise LinkLost(f"{self.name} takes no more of the model: {received} of {len(content)} bytes are there")
             received = status.received
+
+    def install(self, wheels: Mapping[str, bytes], *, replace: bool = True) -> tuple[str, ...]:
+        """Put wheels, by file name, into the agent's own folder on the board; return the names of all that are there.
+
+        `replace` drops what edgeprof had put there of the same runtime. Raises LinkError when the agent refuses one or
+        its disk is full; nothing of it is left there then.
+        """
+        hashes = {name: self._upload(content).hex() for name, content in wheels.items()}
+        self._say(wire.Install(int(replace), json.dumps(hashes)))
+        answer = self._await(wire.Installed, INSTALL_TIMEOUT_S, "the runtime to be installed")
+        return tuple(json.loads(answer.wheels))
+
+    def _install_offered(self, plan: Plan, found: RuntimesFound) -> Iterator[RuntimesFound]:
+        """Put what is offered on the board, one after another, until one works; yield what each probe found."""
+        while self._offer is not None and "install" in self._capabilities() and not _working(found, plan.runtime):
+            with self._kept_alive():
+                wheels = self._offer(self._identity, plan.format)
+            if wheels is None:
+                return
+            self.install(wheels)
+            self._installed = True
+            found = self.probe(plan.format, fresh=True)
+            yield found
+
+    @contextmanager
+    def _kept_alive(self) -> Iterator[None]:
+        """Let the agent know that its host is there while this thread is busy with something else."""
+        over = Flag()
+
+        def beat() -> None:
+            with suppress(LinkError):  # whoever speaks next will find out
+                while not over.wait(NUDGE_S):
+                    self._beat()
+
+        thread = Thread(target=beat, name=f"alive:{self.name}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _hint(self, plan: Plan, found: RuntimesFound) -> str:
+        """Return what to do where no runtime works."""
+        if _working(found, plan.runtime):
+            return ""
+        if self._installed:
+            return "edgeprof doctor --target shows what else would fit there, and why the rest does not"
+        from edgeprof.installing import install_hint  # noqa: PLC0415  only where none works
+
+        return install_hint(plan.format, self._identity, self._capabilities(), plan.runtime)
 
     # ── passes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -405,6 +489,7 @@ def run_settings(plan: Plan, asked: Pass, hashes: Mapping[str, bytes]) -> dict[s
         "window_ms": round(asked.window_s * 1000),
         "idle_ms": round(asked.idle_s * 1000),
         "hook": hashes[HOOK].hex() if HOOK in hashes else "",
+        "hook_name": PurePath(plan.hook).name if HOOK in hashes else "",
         "sensors_ms": round(asked.sensors_s * 1000),
     }
     if plan.second is not None:
@@ -413,19 +498,26 @@ def run_settings(plan: Plan, asked: Pass, hashes: Mapping[str, bytes]) -> dict[s
     return {name: value for name, value in wanted.items() if value}
 
 
-def choose_runtime(found: RuntimesFound, name: str, wanted: str = "") -> str:
-    """Return the first runtime that works."""
-    for runtime in found.runtimes:
-        if runtime.works and wanted in {"", runtime.name}:
-            return runtime.name
+def choose_runtime(found: RuntimesFound, name: str, wanted: str = "", hint: str = "") -> str:
+    """Return the first runtime that works; `hint` says what to do where none does."""
+    for runtime in _working(found, wanted):
+        return runtime
+    working = _working(found)
+    if working:
+        reason = next((runtime.reason for runtime in found.runtimes if runtime.name == wanted), "it is not known there")
+        raise RuntimeUnusable(
+            f"{wanted} was asked for and does not work on {name} ({reason}); {', '.join(working)} does",
+            hint=hint or f"leave --runtime out to use {working[0]}, or install what is missing there",
+        )
     reasons = "; ".join(f"{runtime.name}: {runtime.reason}" for runtime in found.runtimes) or "none is known for it"
     raise RuntimeUnusable(
         f"no runtime on {name} can run a .{found.format} model ({reasons})",
-        hint=f"install one there: {_PACKAGES.get(found.format, 'see edgeprof doctor --target')}",
+        hint=hint,
     )
 
 
-_PACKAGES = {"tflite": "pip install ai-edge-litert", "onnx": "pip install onnxruntime"}
+def _working(found: RuntimesFound, wanted: str = "") -> tuple[str, ...]:
+    return tuple(runtime.name for runtime in found.runtimes if runtime.works and wanted in {"", runtime.name})
 
 
 def _is_heartbeat(message: wire.Message) -> bool:

@@ -4,13 +4,14 @@ It speaks the same frames, computes real outputs with this machine's runtime, dr
 of the board's facts, and can be told to fail.
 
 Everything that it says is `simulated`. Its clock is virtual, so a run takes no longer than the frames need, unless
-`pace` says how much of the simulated time is to pass for real.
+`pace` says how much of the simulated time is to pass for real: ten simulated minutes are over in seconds.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 import tempfile
 import time
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from edgeprof import wire
 from edgeprof.errors import EdgeprofError, ModelError, UsageError, did_you_mean
 from edgeprof.estimate.cost_model import OperatorLoad, operator_seconds
+from edgeprof.links.simulated_sensors import SENSED, SimulatedSensors, throttle_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +41,8 @@ JITTER = 0.01
 PREEMPTED_SHARE = 0.01
 PREEMPTION_S = 0.004
 WARMUP_FACTORS = (1.6, 1.3, 1.1, 1.02)
+SUSTAINED_SAMPLES, WINDOW_SAMPLES = 20_000, 500
+"""As many samples as a long run, or a window of an energy pass, is cut into where the batch is left to the agent."""
 
 
 class Disconnected(Exception):
@@ -75,6 +79,9 @@ class SimulatedBoard:
         self._chunks = 0
         self._samples = 0
         self._crc = 0
+        self._settings: dict[str, Any] = {}
+        self._sensors: SimulatedSensors | None = None
+        self._throttling = self._has_throttled = False
         self.open = True
 
     def receive(self, content: bytes) -> None:
@@ -134,8 +141,10 @@ class SimulatedBoard:
     def _ticks(self) -> int:
         return round(self._now_s * 1e9)
 
-    def _pass_time(self, seconds: float) -> None:
+    def _pass_time(self, seconds: float, *, busy: bool = True) -> None:
         self._now_s += seconds
+        if self._sensors is not None:
+            self._sensors.pass_time(self._now_s, busy=busy, throttled=self._throttling)
         if self._options.pace:
             self._sleep(seconds * self._options.pace)
         if not self.open:
@@ -158,13 +167,14 @@ class SimulatedBoard:
     # ── hello and blobs ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _hello(self, message: wire.Ask) -> None:
-        names = ["latency", "memory", "operators", "outputs", "sustained", "blob-chunks", "state", "cancel"]
+        names = ["latency", "memory", "operators", "outputs", "sustained", "deadline", "energy", "blob-chunks"]
+        names += ["state", "cancel", "settings", "sensors"]
         if self._board.kind == "linux":
             names += ["preemption", "threads"]
         self._say(
             wire.Hello(
                 major=wire.MAJOR + (self._fault == "version"),
-                minor=wire.MINOR,
+                minor=0 if self._fault == "version" else wire.MINOR,
                 max_frame=8192,
                 window=16,
                 basis=wire.BASES.index("simulated"),
@@ -218,6 +228,8 @@ class SimulatedBoard:
             self._fail(message.run, "bad-request", f"there is no pass {message.kind}")
             return
         self._samples, self._crc = 0, 0
+        self._settings = json.loads(message.settings or "{}")
+        self._sensors, self._throttling = None, False
         self._say(wire.State(message.run, 0, self._state()))
         self._started(message)
         try:
@@ -226,6 +238,7 @@ class SimulatedBoard:
             self._fail(message.run, "model-rejected", error.message)
             return
         if ran:
+            self._end_sensing(message)
             self._say(wire.State(message.run, 1, self._state()))
             self._say(wire.Done(message.run, self._samples, self._crc))
 
@@ -238,7 +251,10 @@ class SimulatedBoard:
         return self._board.cores[0].model if self._board.cores else self._board.id
 
     def _state(self) -> str:
-        return json.dumps({"kernel": "none: a simulated board", "cores": sum(c.count or 1 for c in self._board.cores)})
+        state = {"kernel": "none: a simulated board", "cores": sum(c.count or 1 for c in self._board.cores)}
+        if self._board.kind == "linux":
+            state["throttled"] = throttle_state(now=self._throttling, since_boot=self._has_throttled)
+        return json.dumps(state)
 
     def _carry_out(self, message: wire.Run, kind: str) -> bool:
         with tempfile.TemporaryDirectory(prefix="edgeprof-") as folder:
@@ -247,6 +263,10 @@ class SimulatedBoard:
             match kind:
                 case "latency" | "sustained":
                     return self._latency(message, self._read(path, message))
+                case "deadline":
+                    return self._deadline(message, self._read(path, message))
+                case "energy":
+                    return self._energy(message, self._read(path, message))
                 case "memory":
                     return self._memory(message, self._read(path, message))
                 case "operators":
@@ -260,8 +280,80 @@ class SimulatedBoard:
         shapes = {name: tuple(shape) for name, shape in json.loads(message.shapes or "{}").items()}
         return read_model(path, shapes, digest=False)
 
+    # ── timed passes ─────────────────────────────────────────────────────────────────────────────────────────────
+
     def _latency(self, message: wire.Run, graph: Graph) -> bool:
-        typical = sum(operator_seconds(self._board, load) for load in loads(graph))
+        typical = self._typical_s(graph)
+        duration_s = message.duration_ms / 1000
+        most = SUSTAINED_SAMPLES if wire.PASSES[message.kind] == "sustained" else 0
+        batch = self._batch(message, typical, duration_s, most)
+        self._warm_up(message, graph, typical, batch)
+        end_s = self._now_s + duration_s if duration_s else float("inf")
+        left = message.runs or 1 << 62
+        while left > 0 and self._now_s < end_s:
+            if self._stopped(message):
+                return False
+            left -= self._block(message, [typical * batch] * min(left, BLOCK_SAMPLES), 0, batch, end_s)
+        return True
+
+    def _deadline(self, message: wire.Run, graph: Graph) -> bool:
+        """Serve releases that are a period apart; a latency counts from the release, as deadline.py of the agent."""
+        period_s = self._settings.get("period_ns", 0) / 1e9
+        if period_s <= 0:
+            self._fail(message.run, "bad-request", "a deadline pass needs a period_ns above 0")
+            return False
+        typical = self._typical_s(graph)
+        self._warm_up(message, graph, typical, 1)
+        end_s = self._now_s + message.duration_ms / 1000 if message.duration_ms else float("inf")
+        release_s, left = self._now_s + period_s, message.runs or 1 << 62
+        rows: list[tuple[int, int, int]] = []
+        while left > 0 and max(release_s, self._now_s) < end_s:
+            self._pass_time(max(0.0, release_s - self._now_s), busy=False)
+            _, _, flag = self._sample(typical, 0)
+            released = round(release_s * 1e9)
+            rows.append((released, self._ticks() - released, flag))
+            release_s, left = release_s + period_s, left - 1
+            if len(rows) == BLOCK_SAMPLES:
+                self._send_rows(message, rows, 1)
+                rows = []
+                if self._stopped(message):
+                    return False
+        self._send_rows(message, rows, 1)
+        return True
+
+    def _energy(self, message: wire.Run, graph: Graph) -> bool:
+        """Windows of inferences with rest before, between and after them, as power_windows.py of the agent."""
+        windows, window_s, idle_s = (self._settings.get(name, 0) for name in ("windows", "window_ms", "idle_ms"))
+        window_s, idle_s = window_s / 1e3, idle_s / 1e3
+        if windows <= 0 or window_s <= 0:
+            self._fail(message.run, "bad-request", "an energy pass needs windows and a window_ms above 0")
+            return False
+        typical = self._typical_s(graph)
+        batch = self._batch(message, typical, window_s, WINDOW_SAMPLES)
+        self._warm_up(message, graph, typical, batch)
+        self._say(wire.Note(message.run, "idle-state", "simulated rest"))
+        self._pass_time(idle_s, busy=False)
+        for _ in range(windows):
+            end_s, flag = self._now_s + window_s, wire.WINDOW
+            while self._now_s < end_s:
+                if self._stopped(message):
+                    return False
+                self._block(message, [typical * batch] * BLOCK_SAMPLES, flag, batch, end_s)
+                flag = 0
+            self._pass_time(idle_s, busy=False)
+        return True
+
+    def _typical_s(self, graph: Graph) -> float:
+        return sum(operator_seconds(self._board, load) for load in loads(graph))
+
+    def _batch(self, message: wire.Run, typical_s: float, span_s: float, most: int) -> int:
+        if message.batch != wire.AUTO:
+            return max(1, message.batch)
+        return max(1, math.ceil(span_s / (typical_s * most))) if most else 1
+
+    def _warm_up(self, message: wire.Run, graph: Graph, typical: float, batch: int) -> None:
+        """Load the model and run it until it is warm; sensors are read from here on."""
+        self._begin_sensing(message, typical * batch)
         load_s = graph.bytes / 50e6 + 0.001
         self._mark(message, "load_ticks", load_s * 1e9)
         self._pass_time(load_s)
@@ -269,39 +361,43 @@ class SimulatedBoard:
         warm = WARMUP_FACTORS if message.warmup == wire.AUTO else (1.0,) * message.warmup
         self._block(message, [typical * factor for factor in warm], wire.WARMUP)
         self._mark(message, "steady", 1)
-        batch = 1 if message.batch == wire.AUTO else message.batch
-        end_s = self._now_s + message.duration_ms / 1000 if message.duration_ms else float("inf")
-        left = message.runs or 1 << 62
-        while left > 0 and self._now_s < end_s:
-            if self._cancelled(message.run):
-                return False
-            count = min(left, BLOCK_SAMPLES)
-            if self._fault == "oom" and self._samples >= self._options.after:
-                self._fail(message.run, "out-of-memory", "the simulated board has no memory left")
-                return False
-            left -= self._block(message, [typical * batch] * count, 0, batch, end_s)
-        return True
+
+    def _stopped(self, message: wire.Run) -> bool:
+        """Tell whether the pass ends here, by the host's word or by a fault."""
+        if self._cancelled(message.run):
+            return True
+        if self._fault == "oom" and self._samples >= self._options.after:
+            self._fail(message.run, "out-of-memory", "the simulated board has no memory left")
+            return True
+        return False
 
     def _block(
         self, message: wire.Run, typical: list[float], flag: int, batch: int = 1, end_s: float = float("inf")
     ) -> int:
+        """Take a block of samples and send it; a window's flag is its first sample's alone."""
         rows = []
         for seconds in typical:
             rows.append(self._sample(seconds, flag))
+            flag &= ~wire.WINDOW
             if self._now_s >= end_s:
                 break
+        self._send_rows(message, rows, batch)
+        return len(rows)
+
+    def _send_rows(self, message: wire.Run, rows: list[tuple[int, int, int]], batch: int) -> None:
+        self._send_readings(message)
         if not rows:
-            return 0
+            return
         starts, durations, flags = zip(*rows, strict=True)
         columns = wire.pack_columns(starts, durations, flags)
         self._say(wire.Samples(message.run, self._samples, len(rows), batch, columns))
         self._samples += len(rows)
         self._crc = zlib.crc32(columns, self._crc)
-        return len(rows)
 
     def _sample(self, seconds: float, flag: int) -> tuple[int, int, int]:
         seconds *= self._random.lognormvariate(0, JITTER)
         if self._fault == "throttle" and self._samples >= self._options.after and not flag & wire.WARMUP:
+            self._throttling = self._has_throttled = True
             seconds *= THROTTLE_FACTOR
             flag |= wire.THROTTLED
         if self._board.kind == "linux" and self._random.random() < PREEMPTED_SHARE:
@@ -310,6 +406,39 @@ class SimulatedBoard:
         start = self._ticks()
         self._pass_time(seconds)
         return start, round(seconds * 1e9), flag
+
+    # ── sensors ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _begin_sensing(self, message: wire.Run, sample_s: float) -> None:
+        interval_ms = self._settings.get("sensors_ms", 0)
+        if not interval_ms or wire.PASSES[message.kind] not in SENSED:
+            return
+        between_s = max(sample_s, self._settings.get("period_ns", 0) / 1e9)
+        self._sensors = SimulatedSensors(
+            self._board,
+            interval_ms / 1000,
+            self._now_s,
+            throttle_factor=THROTTLE_FACTOR,
+            hot_after_s=self._options.after * between_s if self._fault == "throttle" else None,
+            chance=random.Random(f"{self._board.id} {self._options.seed} sensors"),  # noqa: S311  reproducible
+        )
+        self._say(wire.Channels(message.run, 0, self._sensors.described()))
+
+    def _send_readings(self, message: wire.Run) -> None:
+        rows = self._sensors.taken() if self._sensors is not None else []
+        step = (self._writer.max_frame - wire.FRAME_OVERHEAD_BYTES - 8) // wire.READING_BYTES
+        for first in range(0, len(rows), step):
+            part = rows[first : first + step]
+            ticks, channels, values = zip(*part, strict=True)
+            self._say(wire.Readings(message.run, len(part), wire.pack_readings(ticks, channels, values)))
+
+    def _end_sensing(self, message: wire.Run) -> None:
+        if self._sensors is not None:
+            self._send_readings(message)
+            self._say(wire.Channels(message.run, 1, self._sensors.described(ended=True)))
+            self._sensors = None
+
+    # ── the other passes ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _memory(self, message: wire.Run, graph: Graph) -> bool:
         from edgeprof.model.arena import greedy_arena_plan  # noqa: PLC0415  only when a pass runs

@@ -88,8 +88,13 @@ def checked_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def check_shapes(shapes: Mapping[str, tuple[int, ...]], inputs: Mapping[str, Shape | None]) -> None:
-    """Raise UsageError for a name that is no input of the model, or a shape that this input cannot have."""
+def check_shapes(
+    shapes: Mapping[str, tuple[int, ...]], inputs: Mapping[str, Shape | None], *, resizable: bool = False
+) -> None:
+    """Raise UsageError for a name that is no input of the model, or a shape that this input cannot have.
+
+    `resizable`: the runtime may be asked for another first size than the file has.
+    """
     for name, shape in shapes.items():
         if name not in inputs:
             listed = ", ".join(f"{known} {drawn(signature)}" for known, signature in inputs.items())
@@ -97,7 +102,10 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]], inputs: Mapping[str, Sha
         signature = inputs[name]
         fits = signature is None or (
             len(signature) == len(shape)
-            and all(known is None or known == size for known, size in zip(signature, shape, strict=True))
+            and all(
+                known in {None, size} or (resizable and axis == 0)
+                for axis, (known, size) in enumerate(zip(signature, shape, strict=True))
+            )
         )
         if not fits or min(shape, default=0) < 0:
             raise UsageError(f"input {name!r} cannot have the shape {drawn(shape)}; the model wants {drawn(signature)}")

@@ -47,7 +47,8 @@ def resolve(
     Raises UsageError for a name that is not an input, or a shape that the input cannot have.
     """
     main = bodies[0]
-    check_shapes(shapes, {main.graph.tensors[index].name: main.signatures[index] for index in main.graph.inputs})
+    wanted = {main.graph.tensors[index].name: main.signatures[index] for index in main.graph.inputs}
+    check_shapes(shapes, wanted, resizable=True)
     others = [_with_shapes(body.graph, _defaults(body, fixed=bool(shapes))) for body in bodies[1:]]
     if not shapes and all(_only_batch(signature) for signature in main.signatures):
         return [main.graph, *others], _batch_warning(main)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeprof.report.rows import heading, sections
+from edgeprof.sensor_summary import sensor_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 def render(results: Sequence[Result]) -> str:
     """Return the results one after the other."""
+    from edgeprof.report.sweep import is_sweep, render_sweep_markdown  # noqa: PLC0415  it escapes with this module
+
+    if is_sweep(results):
+        return render_sweep_markdown(results)
     return "\n\n".join("\n".join(_lines(result)) for result in results)
 
 
@@ -33,6 +38,9 @@ def _lines(result: Result) -> Iterator[str]:
     for warned in result.warnings:
         advice = f" {escape(warned.advice)}" if warned.advice else ""
         yield f"\n> **{escape(warned.text)}**{advice}"
+    sensors = sensor_line(result.breakdowns.get("sensors", {}))
+    if sensors:
+        yield f"\n{escape(sensors)}"
 
 
 def escape(text: str) -> str:

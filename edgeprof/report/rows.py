@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 SECTIONS = (
     ("Latency", ("latency_", "throughput_", "preempted_", "throttled_", "instructions_", "cycles_")),
+    ("Whole path", ("stage_",)),
+    ("Deadline", ("deadline_",)),
     ("Memory", ("memory_", "arena_", "stack_", "static_", "sram_", "flash_")),
     ("Power", ("energy_", "power_", "battery_", "temperature_", "cost_", "carbon_")),
     ("Model", ("model_", "weights_", "parameters_", "macs_", "activations_")),

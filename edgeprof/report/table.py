@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeprof.report.rows import heading, sections
+from edgeprof.report.sustained import over_time
+from edgeprof.sensor_summary import sensor_line
 from edgeprof.units import format_duration
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ VERDICT_STYLES = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red", "SKIP":
 
 def render(results: Sequence[Result]) -> str:
     """Return the results one after the other; several get a table side by side first."""
+    from edgeprof.report.sweep import is_sweep, render_sweep  # noqa: PLC0415  it draws with this module
+
+    if is_sweep(results):
+        return render_sweep(results)
     console = text_console()
     if len(results) > 1:
         console.print(_side_by_side(results))
@@ -60,12 +66,17 @@ def _draw(console: Console, result: Result) -> None:
     style = "bold" if result.status == "complete" else "bold yellow"
     console.print(Text(heading(result) + ("" if result.status == "complete" else "  [partial]"), style=style))
     console.print(_metrics(result))
+    for drawn in over_time(result):
+        console.print(drawn)
     if result.operators:
         console.print(_operators(result))
     if result.findings:
         console.print(_findings(result.findings))
     for warned in result.warnings:
         console.print(_warning(warned))
+    sensors = sensor_line(result.breakdowns.get("sensors", {}))
+    if sensors:
+        console.print(Text(sensors, style="dim"))
     console.print(Text(_foot(result), style="dim"))
 
 

@@ -10,7 +10,7 @@ import pytest
 import edgeprof
 
 PUBLIC = {
-    "EdgeprofError", "Options", "Result", "__version__", "check", "doctor", "fit", "inspect", "list_boards",
+    "EdgeprofError", "Options", "Result", "__version__", "check", "compare", "doctor", "fit", "inspect", "list_boards",
     "load_board", "load_result", "profile",
 }  # fmt: skip
 HEAVY = {"numpy", "onnx", "onnxruntime", "asyncssh", "serial", "rich", "msgspec", "ai_edge_litert"}
