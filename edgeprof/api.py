@@ -19,9 +19,11 @@ from edgeprof.inputs import file_inputs, random_inputs, read_beside
 from edgeprof.installing.offering import make_offer
 from edgeprof.limit_profiles import read_limits
 from edgeprof.limits import judge
+from edgeprof.meters import is_meter
 from edgeprof.model import read_model
 from edgeprof.oracle import can_be_checked, check_outputs, seeded_inferences
 from edgeprof.plan import Asked, Options, check_program, make_firmware_plan, make_plan
+from edgeprof.powered import PowerSource, check_power, with_energy
 from edgeprof.records.result import Result, Warned
 from edgeprof.results import begun_result, filled_result, guessed_shapes, tainted
 from edgeprof.running import Stop, measure, raise_fatal
@@ -107,6 +109,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     facts = _board_of(place, board)
     graph = _model_for(place, model, shapes)
     options = settled_choice(options, graph.format if graph else IN_FIRMWARE, place)
+    options = options._replace(power=check_power(options.power))
     checks = options.check_outputs if options.check_outputs is not None else runs_programs(place.place)
     options = options._replace(outputs=bool(outputs) or options.outputs or (checks and can_be_checked(graph)))
     count = seeded_inferences(graph, emulated=isinstance(place.place, Qemu | Emu)) if graph and checks else 1
@@ -125,11 +128,15 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
 
     begun = begun_result(_new_id(), _now(), sys.argv, graph=graph, plan=plan, target=place, board=facts)
     begun = replace(begun, group=group, variant=variant, warnings=(*guessed_shapes(given), *choice_warnings(plan)))
-    outcome = measure(begun, place, facts, blobs, on_event=on_event, stop=stop, offer=offer)
+    with PowerSource(options.power, plan) as power:
+        heard = power.heard(on_event) if options.power else on_event
+        outcome = measure(begun, place, facts, blobs, on_event=heard, stop=stop, offer=offer)
     raise_fatal(begun, outcome)
 
     measurement = tainted(outcome.measurement, begun)
     result = filled_result(begun, measurement, failure=outcome.failure, board=facts, folders=board_folders())
+    if options.power:
+        result = with_energy(result, measurement, power.recorded(), options.priced)
     told: tuple[Finding, ...] = ()
     if checks:
         result, told = _with_outputs_checked(result, Path(model), graph, given, measurement, place)
@@ -209,6 +216,8 @@ def profile_all(
     """
     options, shapes = rest.pop("options", DEFAULTS), rest.pop("shapes", None) or {}
     chosen = _variants(Path(model), sweep, shapes)
+    if len(targets) > 1 and is_meter(options.power):
+        raise UsageError("one instrument cannot measure several boards at once", hint="one --target with --power")
     several = len(targets) * len(chosen) > 1
     group = _new_id() if several or sweep else None
     paths = _output_paths(targets, chosen, Path(output) if output is not None else None)

@@ -23,6 +23,7 @@ from edgeprof.records.events import (
     StateRead,
 )
 from edgeprof.records.result import (
+    ClockReading,
     Measurement,
     OperatorTicks,
     OutputTensor,
@@ -103,6 +104,7 @@ def _fold_pass(plan: Plan, index: int, events: list[Event], hz: int) -> PassMeas
         ),
         notes=tuple((e.code, e.text) for e in events if isinstance(e, Noted)),
         clock_offset_s=_clock_offset(events, hz),
+        clock=_clock(events, hz),
         sensors=_sensors(events, hz),
         sampling=_sampling(events),
     )
@@ -167,6 +169,15 @@ def _sampling(events: list[Event]) -> SamplingCost | None:
                 if words.keys() >= COSTS:
                     return SamplingCost(cpu_s=words["cpu_s"], wall_s=words["wall_s"], reads=words["reads"])
     return None
+
+
+def _clock(events: list[Event], hz: int) -> tuple[ClockReading, ...]:
+    """Return every bracket of the pass: a power trace on the host's clock is laid over the samples by them."""
+    return tuple(
+        ClockReading(host_before_s=event.host_before_s, agent_s=event.agent_ticks / hz, host_after_s=event.host_after_s)
+        for event in events
+        if isinstance(event, ClockBracketed)
+    )
 
 
 def _clock_offset(events: list[Event], hz: int) -> tuple[float, float] | None:

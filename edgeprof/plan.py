@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
+from edgeprof.energy_metrics import UNPRICED, Priced
 from edgeprof.errors import ModelDoesNotFit, UsageError
 from edgeprof.records.result import Pass, Plan
 from edgeprof.units import format_bytes
@@ -50,6 +51,10 @@ class Options(NamedTuple):
     period_s: float | None = None
     sensors_s: float | None = None
     power: str = ""
+    windows: int = 8
+    window_s: float | None = None
+    idle_s: float | None = None
+    priced: Priced = UNPRICED
 
 
 class Asked(TypedDict, total=False):
@@ -75,6 +80,10 @@ class Asked(TypedDict, total=False):
     period_s: float | None
     sensors_s: float | None
     power: str
+    windows: int
+    window_s: float | None
+    idle_s: float | None
+    priced: Priced
 
 
 def make_plan(graph: Graph, inputs: Inputs, options: Options, board: Board | None = None) -> Plan:
@@ -119,7 +128,11 @@ FIRMWARE_WINDOWS = 5
 def make_firmware_plan(inputs: Inputs, options: Options) -> Plan:
     """Return the passes of a run with the model that is in the firmware; a sample is a window of 10 s."""
     _check(options)
-    for name, given in (("--launches", options.launches > 1), ("--per-op", options.per_op)):
+    refused = (
+        ("--launches", options.launches > 1), ("--per-op", options.per_op), ("--period", options.period_s is not None),
+        ("--hook", options.hook is not None), ("--power", bool(options.power)),
+    )  # fmt: skip
+    for name, given in refused:
         if given:
             raise UsageError(f"{name} cannot be done with a model that is in the firmware")
     if options.runs is None and options.duration_s is None:
@@ -153,7 +166,7 @@ def _latency(options: Options, launch: int) -> Pass:
 
 SENSORS_S = {"latency": 0.5, "stages": 0.5, "deadline": 1.0, "sustained": 1.0, "energy": 0.1}
 """How often sensors are read during a pass, where nothing else is asked for."""
-ENERGY_WINDOWS, ONBOARD_WINDOW_S, ONBOARD_IDLE_S, BENCH_WINDOW_S, BENCH_IDLE_S = 8, 4.0, 2.0, 1.0, 0.5
+ONBOARD_WINDOW_S, ONBOARD_IDLE_S, BENCH_WINDOW_S, BENCH_IDLE_S = 4.0, 2.0, 1.0, 0.5
 """Sensors on a board give a few readings a second, of which a window needs 30; bench instruments give thousands."""
 
 
@@ -179,9 +192,9 @@ def _energy(options: Options) -> Pass:
     onboard = options.power == "onboard"
     return Pass(
         kind="energy",
-        windows=ENERGY_WINDOWS,
-        window_s=ONBOARD_WINDOW_S if onboard else BENCH_WINDOW_S,
-        idle_s=ONBOARD_IDLE_S if onboard else BENCH_IDLE_S,
+        windows=options.windows,
+        window_s=options.window_s or (ONBOARD_WINDOW_S if onboard else BENCH_WINDOW_S),
+        idle_s=options.idle_s or (ONBOARD_IDLE_S if onboard else BENCH_IDLE_S),
         warmup=options.warmup,
         threads=options.threads,
         sensors_s=_sensors(options, "energy"),
@@ -199,6 +212,9 @@ def _check(options: Options) -> None:
         ("--batch", options.batch, 1, MOST_RUNS),
         ("--duration", options.duration_s, 0.001, 86400 * 7),
         ("--timeout", options.timeout_s, 0.001, 86400 * 30),
+        ("--windows", options.windows, 1, 1000),
+        ("--window", options.window_s, 0.01, 3600),
+        ("--idle", options.idle_s, 0.01, 3600),
         ("--period", options.period_s, 1e-5, 3600),
         ("--sensors", options.sensors_s, 0, 3600),
     )

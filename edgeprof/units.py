@@ -21,6 +21,10 @@ _SIZES = {
     "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
 }  # fmt: skip
 _FREQUENCIES = {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}
+_CURRENTS = {"A": 1.0, "mA": 1e-3, "uA": 1e-6, "µA": 1e-6, "nA": 1e-9}
+_VOLTAGES = {"V": 1.0, "mV": 1e-3}
+_CHARGES = {"Ah": 3600.0, "mAh": 3.6, "uAh": 3.6e-3, "µAh": 3.6e-3, "C": 1.0}
+_ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "nJ": 1e-9, "Wh": 3600.0, "mWh": 3.6}
 _NUMBER = re.compile(r"\s*([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-zµ]*)\s*")
 YEAR_S = 365.25 * 86400
 
@@ -40,6 +44,26 @@ def parse_frequency(text: str) -> float:
     return _parse(text, _FREQUENCIES, "Hz", "a frequency such as 150MHz or 1.5GHz")
 
 
+def parse_current(text: str) -> float:
+    """Return amperes for `5uA` or `20 mA`; a bare number is refused, for people mean A, mA or µA by it."""
+    return _parse(text, _CURRENTS, "", "a current with its unit, such as 5uA or 20mA")
+
+
+def parse_voltage(text: str) -> float:
+    """Return volts for `3300mV` or `3.3V`; a bare number is refused, for people mean V or mV by it."""
+    return _parse(text, _VOLTAGES, "", "a voltage with its unit, such as 3300mV or 3.3V")
+
+
+def parse_charge(text: str) -> float:
+    """Return coulombs for `1000mAh` or `2.5Ah`; a bare number is refused, for people mean Ah or mAh by it."""
+    return _parse(text, _CHARGES, "", "a capacity with its unit, such as 1000mAh or 2.5Ah")
+
+
+def parse_energy(text: str) -> float:
+    """Return joules for `7.37mJ` or `120 uJ`; a bare number is refused, for people mean J, mJ or µJ by it."""
+    return _parse(text, _ENERGIES, "", "an energy with its unit, such as 7.37mJ or 120uJ")
+
+
 def _parse(text: str, units: dict[str, float] | dict[str, int], bare: str, wanted: str) -> float:
     matched = _NUMBER.fullmatch(text)
     if matched is None or (matched[2] or bare) not in units:
@@ -55,6 +79,25 @@ def format_duration(seconds: float) -> str:
     return f"{_digits(seconds / 1e-9)} ns" if seconds else "0 s"
 
 
+def format_life(seconds: float) -> str:
+    """Return how long a battery lasts as people say it: years, days, hours or minutes, three significant digits."""
+    for unit, scale, fewest in (("years", YEAR_S, 2), ("days", 86400.0, 2), ("hours", 3600.0, 1)):
+        size = seconds / scale
+        if size >= fewest:
+            return f"{size:,.{0 if size >= 100 else 1}f} {unit}"  # noqa: PLR2004  three digits
+    return f"{seconds / 60:.1f} minutes"
+
+
+def format_current(amperes: float) -> str:
+    """Return a current with its unit, four significant digits."""
+    return _scaled(amperes, "A")
+
+
+def format_charge(coulombs: float) -> str:
+    """Return a charge in mAh, as on a cell."""
+    return f"{coulombs / 3.6:,.4g} mAh" if coulombs < 3.6e4 else f"{coulombs / 3.6:,.0f} mAh"  # noqa: PLR2004  10 Ah
+
+
 def format_bytes(count: float) -> str:
     """Return a size with its unit: binary ones, and said so (KiB, MiB)."""
     for unit, scale in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
@@ -63,12 +106,12 @@ def format_bytes(count: float) -> str:
     return f"{count:,.0f} B"
 
 
-def format_value(name: str, value: float) -> str:  # noqa: PLR0911  one a unit
+def format_value(name: str, value: float) -> str:  # noqa: C901, PLR0911  one a unit
     """Return a metric's value as people read it, by the unit that its name ends in."""
     unit = name.rpartition("_")[2]
     match unit:
         case "s":
-            return format_duration(value)
+            return format_life(value) if name == "battery_life_s" else format_duration(value)
         case "bytes":
             return format_bytes(value)
         case "ratio":
@@ -83,6 +126,10 @@ def format_value(name: str, value: float) -> str:  # noqa: PLR0911  one a unit
             return f"{_digits(value)} /J"
         case "w":
             return _scaled(value, "W")
+        case "usd":
+            return f"{_digits(value * 1e6)} USD / 1 M"
+        case "kg":
+            return f"{_scaled(value * 1e9, 'g')} / 1 M"
         case "celsius":
             return f"{value:.1f} °C"
         case _:

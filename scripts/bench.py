@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder by itself
 
-from scripts import bench_fidelity, bench_help, bench_neighbour, bench_ssh, bench_static
+from scripts import (
+    bench_estimator,
+    bench_fidelity,
+    bench_help,
+    bench_meters,
+    bench_neighbour,
+    bench_ssh,
+    bench_static,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +37,8 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "help": bench_help.run,
     "ssh": bench_ssh.run,
     "static": bench_static.run,
+    "meters": bench_meters.run,
+    "estimator": bench_estimator.run,
 }
 
 

@@ -38,6 +38,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     edgeprof check model.tflite --limits edge --board raspberry-pi-5 --format junit > limits.xml
     """  # noqa: D301  click's \b keeps the lines apart
     from edgeprof.checking import check, exit_code  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.cli.github import tell_github  # noqa: PLC0415  the same
     from edgeprof.limits import parse_limit  # noqa: PLC0415  the same
     from edgeprof.report.findings import render_check  # noqa: PLC0415  the same
     from edgeprof.store import check_writable, write_atomically  # noqa: PLC0415  the same
@@ -52,6 +53,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     if output is not None:
         write_atomically(output, render_check(report, "json").encode() + b"\n")
     click.echo(render_check(report, given["format_name"]))
+    tell_github(report.path, report.findings, lambda: render_check(report, "markdown"))
     return exit_code(report, strict=given["strict"])
 
 

@@ -88,6 +88,20 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Install the runtime from this folder of wheels, not from the package index.",
 )
+@click.option(
+    "--power",
+    default="",
+    metavar="onboard|METER|FILE",
+    help="Energy too, from the board's sensors, an instrument such as ppk2:///dev/ttyACM1?voltage=3300mV, or a trace.",
+)
+@click.option("--windows", type=int, default=8, show_default=True, help="Windows that energy is taken over.")
+@click.option("--window", "window_s", type=Duration(), help="Length of one.  [default: 1s, on-board sensors 4s]")
+@click.option("--idle", "idle_s", type=Duration(), help="Rest around each.  [default: half a window]")
+@click.option("--price", "price_usd_per_kwh", type=float, metavar="USD/KWH", help="Price of electricity, for the cost.")
+@click.option("--grid", "grid_g_per_kwh", type=float, metavar="G/KWH", help="Carbon intensity of the grid, gCO2/kWh.")
+@click.option("--sensors", "sensors_s", type=Duration(), help="How often sensors are read; 0s: never.")
+@click.option("--tag", help="A word to find this result by in the history.")
+@click.option("--no-history", is_flag=True, help="Keep this result out of the history.")
 @click.option("--no-memory", is_flag=True, help="Leave the memory pass out.")
 @click.option("--shape", "shapes", type=Shape(), multiple=True, help="Size of a dynamic input, NAME=1x3x224x224.")
 @click.option("--inputs", type=click.Path(path_type=Path), help="NPZ keyed by tensor name, first axis: inferences.")
@@ -117,7 +131,7 @@ if TYPE_CHECKING:
     help="With hard, a missed target is a WARN.",
 )
 @click.option("--strict", is_flag=True, help="WARN exits 1, INCONCLUSIVE exits 6.")
-@format_option("table", "json", "markdown", "csv", "junit")
+@format_option("table", "json", "markdown", "csv", "junit", "perfetto")
 @click.option(
     "-o",
     "--output",
@@ -135,7 +149,9 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     """  # noqa: D301  click's \b keeps the lines apart
     from edgeprof.api import exit_code, profile_all  # noqa: PLC0415  nothing heavy before the options are right
     from edgeprof.cli import say_error  # noqa: PLC0415  the same
+    from edgeprof.cli.github import tell_github  # noqa: PLC0415  the same
     from edgeprof.cli.progress import confirm, progress  # noqa: PLC0415  the same
+    from edgeprof.energy_metrics import Priced  # noqa: PLC0415  the same
     from edgeprof.limits import parse_limit  # noqa: PLC0415  the same
     from edgeprof.plan import Options  # noqa: PLC0415  the same
     from edgeprof.report import render  # noqa: PLC0415  the same
@@ -148,7 +164,10 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
         seed=given["seed"], timeout_s=given["timeout_s"], check_outputs=given["check_outputs"],
         runtime=given["runtime"], delegate=given["delegate"], providers=given["providers"],
         cpus=parse_cpus(given["cpus"]) if given["cpus"] else (), hook=str(given["hook"]) if given["hook"] else None,
-        period_s=given["period_s"], install_runtime=given["install_runtime"] or given["wheels"] is not None,
+        power=given["power"], windows=given["windows"], window_s=given["window_s"], idle_s=given["idle_s"],
+        priced=Priced(given["price_usd_per_kwh"], given["grid_g_per_kwh"]),
+        sensors_s=given["sensors_s"], period_s=given["period_s"],
+        install_runtime=given["install_runtime"] or given["wheels"] is not None,
     )  # fmt: skip
     with progress(given["targets"], quiet=given["quiet"], verbose=given["verbose"]) as on_event:
         results, failures = profile_all(
@@ -157,10 +176,13 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
             limits=(*given["profiles"], *map(parse_limit, given["limits"])),
             accept_basis=given["accepted"], gate=given["gate"],
             output=given["output"], sweep=given["sweep"], on_event=on_event, wheels=given["wheels"],
+            tag=given["tag"], history=not given["no_history"],
             ask=confirm if len(given["targets"]) == 1 and sys.stdin.isatty() and sys.stderr.isatty() else None,
         )  # fmt: skip
     if results:
         click.echo(render(results, given["format_name"]))
+        findings = [finding for result in results for finding in result.findings]
+        tell_github(str(given["model"]), findings, lambda: render(results, "markdown"))
     for failure in [*failures, *_broken_off(results, given["format_name"])]:
         say_error(failure)
     sys.stdout.flush()

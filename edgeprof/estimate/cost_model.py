@@ -1,18 +1,30 @@
-"""A coarse cost model of a board, for the simulator: cycles a MAC by kind of core. It predicts nothing.
+"""What the simulator draws its times from: the estimator where it knows the core, round figures elsewhere.
 
-The rates are round figures inside what MLPerf Tiny submissions show for each class of core (results v0.5 to v1.3):
-TFLM with CMSIS-NN on Cortex-M4 takes 6.8 to 9.6 cycles a MAC, the best vendor runtime 1.4; M7 0.9 and M33 1.3 at best;
-four Cortex-A72 0.13 together.
+The round figures predict nothing. They lie inside what MLPerf Tiny submissions show for each class of core (results
+v0.5 to v1.3): four Cortex-A72 take 0.13 cycles a MAC together, a Cortex-M without SIMD instructions 8 to 16.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgeprof.estimate.coefficients import shipped_coefficients
+from edgeprof.estimate.confidence import core_class
+from edgeprof.estimate.features import Work, features
+from edgeprof.estimate.model import cycle_rates, work_cycles
+from edgeprof.model.cost import model_cost
+from edgeprof.model.graph import elements_count
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgeprof.model.graph import Graph
     from edgeprof.records.board import Board
 
 DEFAULT_CLOCK_HZ = 100_000_000
+SIMULATED_ENGINE = "tflm+cmsis-nn"
+"""What a simulated microcontroller runs; where no such runtime was measured, the first one that was."""
+
 CYCLES_PER_MAC = {
     "cortex-m0": 20.0,
     "cortex-m3": 10.0,
@@ -35,7 +47,10 @@ CALL_CYCLES = {"linux": 4000.0, "mcu": 2500.0, "emulated": 2500.0}
 
 
 class OperatorLoad(NamedTuple):
-    """What one operator has to do: multiply-accumulates, elements written, and of which kind."""
+    """What one operator has to do: multiply-accumulates, elements written, and of which kind.
+
+    `work` is the same as the estimator counts it, None for an operator that it knows nothing of.
+    """
 
     name: str
     type: str
@@ -43,6 +58,24 @@ class OperatorLoad(NamedTuple):
     elements: int
     depthwise: bool
     floating: bool
+    work: Work | None = None
+
+
+def graph_loads(graph: Graph) -> Iterator[OperatorLoad]:
+    """Yield what each operator of the main graph has to do."""
+    for operator, cost, known in zip(
+        graph.operators, model_cost(graph).operators, features(graph).operators, strict=True
+    ):
+        outputs = [graph.tensors[index] for index in operator.outputs if index >= 0]
+        yield OperatorLoad(
+            name=known.name,
+            type=operator.type,
+            macs=cost.macs_count or 0,
+            elements=sum(elements_count(tensor.shape) or 0 for tensor in outputs),
+            depthwise="DEPTHWISE" in operator.type or int(str(operator.attributes.get("group", 1))) > 1,
+            floating=any(tensor.dtype.startswith("float") for tensor in outputs),
+            work=None if known.outside else known.dense,
+        )
 
 
 def clock_hz(board: Board) -> int:
@@ -51,12 +84,29 @@ def clock_hz(board: Board) -> int:
     return clocks[0] if clocks else DEFAULT_CLOCK_HZ
 
 
+def simulated_engine(board: Board) -> str | None:
+    """Return the engine whose measured rates a simulated board has, None where its core class is not in the data."""
+    fitted = shipped_coefficients()
+    found = fitted.cores.get(core_class(board.cores[0].model)) if board.kind == "mcu" and board.cores else None
+    if found is None:
+        return None
+    return SIMULATED_ENGINE if SIMULATED_ENGINE in found.engines else found.engines[0]
+
+
 def operator_seconds(board: Board, load: OperatorLoad) -> float:
-    """Return a plausible time of one operator on one core."""
+    """Return the time of one operator on one core, to be called simulated wherever it is shown."""
+    engine = simulated_engine(board)
+    if engine is None or load.floating or (load.work is None and load.macs):
+        return _rough_cycles(board, load) / clock_hz(board)
+    rates = cycle_rates(shipped_coefficients(), board.cores[0].model, engine)
+    work = load.work or Work(outputs=load.elements, operators=1)
+    return work_cycles(rates, work) / clock_hz(board)
+
+
+def _rough_cycles(board: Board, load: OperatorLoad) -> float:
     core = board.cores[0].model if board.cores else ""
     matched = max((name for name in CYCLES_PER_MAC if core.startswith(name)), key=len, default="")
     other = OTHER_LINUX if board.kind == "linux" else OTHER_MCU
     rate = CYCLES_PER_MAC.get(matched, other)
     rate *= (FLOAT_FACTOR if load.floating else 1.0) * (DEPTHWISE_FACTOR if load.depthwise else 1.0)
-    cycles = load.macs * rate + load.elements * ELEMENT_CYCLES[board.kind] + CALL_CYCLES[board.kind]
-    return cycles / clock_hz(board)
+    return load.macs * rate + load.elements * ELEMENT_CYCLES[board.kind] + CALL_CYCLES[board.kind]

@@ -12,6 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import to_builtins
+from msgspec.structs import replace
 
 from edgeprof import wire
 from edgeprof.errors import (
@@ -27,9 +28,12 @@ from edgeprof.links.framed_pass import FRAME_HINT, PassReader, bad_frame
 from edgeprof.records.events import (
     AgentIdentified,
     ClockBracketed,
+    Noted,
     PassEnded,
+    PassStarted,
     RuntimeFound,
     RuntimesFound,
+    SamplesReceived,
 )
 
 if TYPE_CHECKING:
@@ -112,6 +116,9 @@ class FramedSession:
         runtime = choose_runtime(found, self.name, plan.runtime, self._hint(plan, found))
         hashes = {name: self._upload(content) for name, content in blobs.items()}
         for index, asked in enumerate(plan.passes):
+            if asked.kind == "energy" and "energy" not in self._capabilities():
+                yield from self._run_windows(plan, index, asked, runtime, hashes)
+                continue
             if asked.kind not in self._capabilities():
                 text = f"the agent on {self.name} has no {asked.kind} pass"
                 yield PassEnded(index=index, complete=False, failure="unsupported", text=text)
@@ -306,6 +313,42 @@ class FramedSession:
         yield from PassReader(self, index, asked, hashes["model"]).events()
         yield from self._bracket(index)
 
+    def _run_windows(
+        self, plan: Plan, index: int, asked: Pass, runtime: str, hashes: Mapping[str, bytes]
+    ) -> Iterator[Event]:
+        """Make an energy pass of single timed passes, for an agent that has none: the host rests between them."""
+        one = replace(asked, kind="sustained", duration_s=asked.window_s, windows=0)
+        self._rest(asked.idle_s)
+        for number in range(asked.windows):
+            first = True
+            asked_now = replace(one, warmup=0) if number else one
+            for event in self._run_pass(plan, index, asked_now, runtime, hashes):
+                match event:
+                    case PassEnded(complete=True):
+                        continue
+                    case PassEnded():
+                        yield event
+                        return
+                    case PassStarted() if number:
+                        continue
+                    case PassStarted():
+                        yield replace(event, kind="energy")
+                    case SamplesReceived() if first and not all(flags & wire.WARMUP for flags in event.flags):
+                        first = False
+                        yield _as_window(event)
+                    case _:
+                        yield event
+            self._rest(asked.idle_s)
+        yield Noted(index=index, code="idle-state", text="the agent waits for the host's next word")
+        yield PassEnded(index=index, complete=True)
+
+    def _rest(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            time.sleep(min(0.1, max(0.0, until - time.monotonic())))
+            if self._interrupted:
+                raise Interrupted("stopped by Ctrl-C")
+
     def _bracket(self, index: int) -> Iterator[Event]:
         before = time.monotonic()
         self._say(wire.Ping(index))
@@ -476,6 +519,13 @@ def _files(hashes: Mapping[str, bytes]) -> str:
     """Return the model's own files of weights by name, as JSON; most models have none."""
     files = {name.removeprefix(BESIDE): sha256.hex() for name, sha256 in hashes.items() if name.startswith(BESIDE)}
     return json.dumps(files) if files else ""
+
+
+def _as_window(event: SamplesReceived) -> SamplesReceived:
+    """Mark the first sample after warm-up as a window's first."""
+    at = next(place for place, flags in enumerate(event.flags) if not flags & wire.WARMUP)
+    flags = (*event.flags[:at], event.flags[at] | wire.WINDOW, *event.flags[at + 1 :])
+    return replace(event, flags=flags)
 
 
 def run_settings(plan: Plan, asked: Pass, hashes: Mapping[str, bytes]) -> dict[str, Any]:

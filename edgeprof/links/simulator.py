@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeprof import wire
 from edgeprof.errors import EdgeprofError, ModelError, UsageError, did_you_mean
-from edgeprof.estimate.cost_model import OperatorLoad, operator_seconds
+from edgeprof.estimate.cost_model import graph_loads, operator_seconds, simulated_engine
 from edgeprof.links.simulated_sensors import SENSED, SimulatedSensors, throttle_state
 
 if TYPE_CHECKING:
@@ -244,7 +244,9 @@ class SimulatedBoard:
 
     def _started(self, message: wire.Run) -> None:
         model = hashlib.sha256(b"another model").digest() if self._fault == "wrong-model" else message.model
-        detail = json.dumps({"cost_model": f"cycles a MAC on {self._core()}", "seed": self._options.seed})
+        engine = simulated_engine(self._board)
+        rates = f"{engine} as estimated for {self._core()}" if engine else f"round cycles a MAC for {self._core()}"
+        detail = json.dumps({"cost_model": rates, "seed": self._options.seed})
         self._say(wire.Started(message.run, model, "simulator", detail))
 
     def _core(self) -> str:
@@ -344,7 +346,7 @@ class SimulatedBoard:
         return True
 
     def _typical_s(self, graph: Graph) -> float:
-        return sum(operator_seconds(self._board, load) for load in loads(graph))
+        return sum(operator_seconds(self._board, load) for load in graph_loads(graph))
 
     def _batch(self, message: wire.Run, typical_s: float, span_s: float, most: int) -> int:
         if message.batch != wire.AUTO:
@@ -454,7 +456,7 @@ class SimulatedBoard:
         return True
 
     def _operators(self, message: wire.Run, graph: Graph) -> bool:
-        for index, load in enumerate(loads(graph)):
+        for index, load in enumerate(graph_loads(graph)):
             ticks = round(operator_seconds(self._board, load) * 1e9)
             self._say(wire.OperatorTime(message.run, index, 1, ticks, load.name[:200], load.type[:60]))
         return True
@@ -498,23 +500,6 @@ class SimulatedBoard:
         if value is None:
             return
         self._say(wire.Mark(message.run, wire.MARKS.index(kind), round(value)))
-
-
-def loads(graph: Graph) -> Iterator[OperatorLoad]:
-    """Yield what each operator of the main graph has to do."""
-    from edgeprof.model.cost import model_cost  # noqa: PLC0415  only when a pass runs
-    from edgeprof.model.graph import elements_count  # noqa: PLC0415  the same
-
-    for operator, cost in zip(graph.operators, model_cost(graph).operators, strict=True):
-        outputs = [graph.tensors[index] for index in operator.outputs if index >= 0]
-        yield OperatorLoad(
-            name=operator.name or (outputs[0].name if outputs else operator.type),
-            type=operator.type,
-            macs=cost.macs_count or 0,
-            elements=sum(elements_count(tensor.shape) or 0 for tensor in outputs),
-            depthwise="DEPTHWISE" in operator.type or int(str(operator.attributes.get("group", 1))) > 1,
-            floating=any(tensor.dtype.startswith("float") for tensor in outputs),
-        )
 
 
 def passed_time(open_board: Callable[[], bool]) -> Callable[[float], None]:

@@ -10,16 +10,24 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Bits = NDArray[np.uint8]
+    Flags = NDArray[np.bool_]
 else:
-    Floats = Bits = Any
+    Floats = Bits = Flags = Any
+
+GAP_PERIODS = 2.0
+ROUNDING = 1.01
+"""A hole of two periods is one lost sample and is bridged; times are often rounded, hence one per cent more."""
 
 
 class Accuracy(NamedTuple):
-    """What an instrument's maker declares: share of the reading, offset, one step. `source` says where it stands."""
+    """What an instrument's maker declares: share of the reading, offset, one step. `source` says where it stands.
 
-    gain_ratio: float
-    offset_w: float
-    step_w: float
+    None: not declared; that is said with every figure that depends on it.
+    """
+
+    gain_ratio: float | None
+    offset_w: float | None
+    step_w: float | None
     source: str
 
 
@@ -49,3 +57,75 @@ class PowerTrace(NamedTuple):
     """How often the sensor really has a new reading; None: every sample is one."""
     accuracy: Accuracy | None = None
     notes: tuple[str, ...] = ()
+    hold: bool = False
+    """Each sample is the mean from its time to the next one's (an energy counter, an integrating instrument).
+
+    Otherwise it is a point on a curve, and the curve between two is a straight line.
+    """
+
+
+def period_s(trace: PowerTrace) -> float:
+    """Return the time between two samples: by the nominal rate, else the median of what is there; 0 below two."""
+    import numpy as np  # noqa: PLC0415  only with a trace at hand
+
+    if trace.nominal_rate_hz:
+        return 1.0 / trace.nominal_rate_hz
+    return float(np.median(np.diff(trace.time_s))) if len(trace.time_s) > 1 else 0.0
+
+
+def readings_hz(trace: PowerTrace) -> float:
+    """Return how many independent readings there are in a second: no more than samples, sensor and filter allow."""
+    period = period_s(trace)
+    rates = [1.0 / period] if period > 0 else []
+    if trace.independent_rate_hz:
+        rates.append(trace.independent_rate_hz)
+    if trace.filter_time_constant_s > 0:
+        rates.append(1.0 / trace.filter_time_constant_s)
+    return min(rates, default=0.0)
+
+
+def cleaned(trace: PowerTrace) -> PowerTrace:
+    """Return the trace in order of time, every fault a gap and told in `notes`; no joule comes of a fault.
+
+    One sample at a time that is over already is dropped, and the one before it becomes a gap; after several the clock
+    was set back, and all that follows has no sure time. What comes twice at the same time is kept once; infinite power
+    is none.
+    """
+    import numpy as np  # noqa: PLC0415  only with a trace at hand
+
+    time_s, power_w = np.asarray(trace.time_s, float), np.array(trace.power_w, float)
+    known = np.isfinite(time_s)
+    latest = np.maximum.accumulate(np.where(known, time_s, -np.inf))
+    before = np.concatenate(([-np.inf], latest[:-1]))
+    kept, again, back = time_s > before, known & (time_s == before), known & (time_s < before)
+    infinite = np.isinf(power_w)
+    power_w[infinite] = np.nan
+    broken = np.flatnonzero(back | ~known)
+    set_back = np.flatnonzero(back[1:] & back[:-1])
+    if len(set_back):
+        power_w[set_back[0] :] = np.nan
+    if len(broken):
+        places = np.flatnonzero(kept)
+        last = np.searchsorted(places, broken) - 1
+        power_w[places[last[last >= 0]]] = np.nan
+    notes = list(trace.notes)
+    if len(set_back):
+        notes.append(f"the clock was set back at sample {set_back[0] + 1:,}: all that follows is a gap")
+    for count, words in (
+        (int(back.sum()), "lie before the one above them in time: dropped, a gap"),
+        (int((~known).sum()), "have no time: dropped, a gap"),
+        (int(again.sum()), "repeat the time of the one above them: the first counts"),
+        (int(infinite.sum()), "are infinite: gaps"),
+    ):
+        if count:
+            notes.append(f"{count:,} samples {words}")
+    if kept.all():
+        return trace._replace(time_s=time_s, power_w=power_w, notes=tuple(notes))
+    return trace._replace(
+        time_s=time_s[kept],
+        power_w=power_w[kept],
+        volts=None if trace.volts is None else trace.volts[kept],
+        amps=None if trace.amps is None else trace.amps[kept],
+        marker=None if trace.marker is None else trace.marker[kept],
+        notes=tuple(notes),
+    )

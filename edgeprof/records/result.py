@@ -123,6 +123,14 @@ class OutputTensor(Struct, frozen=True, kw_only=True):
     content: bytes
 
 
+class ClockReading(Struct, frozen=True, kw_only=True):
+    """The agent's clock read `agent_s` at some moment between two readings of the host's monotonic clock."""
+
+    host_before_s: float
+    agent_s: float
+    host_after_s: float
+
+
 class PassMeasurement(Struct, frozen=True, kw_only=True):
     """What came back from one pass."""
 
@@ -142,6 +150,7 @@ class PassMeasurement(Struct, frozen=True, kw_only=True):
     state_after: dict[str, Json] = {}
     notes: tuple[tuple[str, str], ...] = ()
     clock_offset_s: tuple[float, float] | None = None
+    clock: tuple[ClockReading, ...] = ()
     sensors: tuple[SensorSeries, ...] = ()
     sampling: SamplingCost | None = None
 

@@ -21,7 +21,7 @@ from edgeprof.program import pack_program
 from edgeprof.records.result import Plan
 from edgeprof.targets import Sim, resolve_target
 from examples.build_models import build_dscnn
-from scripts.fetch_sshd import FetchError
+from scripts.debian import FetchError
 from tests.ssh.rig import Rig, as_somebody, shared_rig
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.fetch_firmware_tools import FetchError, FirmwareTools, fetch_firmware_tools
+from scripts.debian import FetchError
+from scripts.fetch_firmware_tools import FirmwareTools, fetch_firmware_tools
 from tests.firmware.boards import FIRMWARE, ROOT
 
 if TYPE_CHECKING:

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeprof.errors import UsageError
 from edgeprof.metrics import REGISTRY, unit_of
-from edgeprof.units import format_bytes, format_duration, format_value, parse_duration, parse_size
+from edgeprof.units import (
+    format_bytes,
+    format_charge,
+    format_current,
+    format_duration,
+    format_life,
+    format_value,
+    parse_charge,
+    parse_current,
+    parse_duration,
+    parse_energy,
+    parse_size,
+    parse_voltage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -39,6 +57,55 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not a size"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "amperes"), [("5uA", 5e-6), ("5 µA", 5e-6), ("20mA", 0.02), ("1.5A", 1.5), ("300nA", 3e-7)]
+)
+def test_a_current_is_read_in_amperes(text: str, amperes: float) -> None:
+    assert parse_current(text) == pytest.approx(amperes)
+
+
+@pytest.mark.parametrize(("text", "volts"), [("3300mV", 3.3), ("3.3 V", 3.3), ("3V", 3)])
+def test_a_voltage_is_read_in_volts(text: str, volts: float) -> None:
+    assert parse_voltage(text) == pytest.approx(volts)
+
+
+@pytest.mark.parametrize(("text", "coulombs"), [("1000mAh", 3600), ("2.5Ah", 9000), ("500uAh", 1.8), ("7C", 7)])
+def test_a_capacity_is_read_in_coulombs(text: str, coulombs: float) -> None:
+    assert parse_charge(text) == pytest.approx(coulombs)
+
+
+@pytest.mark.parametrize(("text", "joules"), [("7.37mJ", 7.37e-3), ("120 uJ", 1.2e-4), ("3J", 3), ("1mWh", 3.6)])
+def test_an_energy_is_read_in_joules(text: str, joules: float) -> None:
+    assert parse_energy(text) == pytest.approx(joules)
+
+
+@pytest.mark.parametrize("text", ["5", "", "5MA", "5mAh", "mA", "nanA", "1,5mA"])
+def test_what_is_no_current_is_refused_and_so_is_a_bare_number(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a current with its unit"):
+        parse_current(text)
+
+
+@pytest.mark.parametrize("read", [parse_voltage, parse_charge, parse_energy])
+def test_a_bare_number_has_no_unit_to_guess(read: Callable[[str], float]) -> None:
+    with pytest.raises(UsageError, match="with its unit"):
+        read("3300")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(30, "0.5 minutes"), (5400, "1.5 hours"), (86400, "24.0 hours"), (203.3 * 86400, "203 days"),
+     (12.5 * 86400, "12.5 days"), (4 * 365.25 * 86400, "4.0 years")],
+)  # fmt: skip
+def test_a_life_is_written_as_people_say_it(seconds: float, text: str) -> None:
+    assert format_life(seconds) == format_value("battery_life_s", seconds) == text
+
+
+def test_currents_and_capacities_are_written_with_their_units() -> None:
+    assert format_current(5e-6) == "5.000 µA"
+    assert format_charge(846) == "235 mAh"
+    assert format_charge(3600) == "1,000 mAh"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,109 @@
+"""A recording on disk to an energy report: which format it is, where its windows are, what they hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from edgeprof.energy_metrics import Priced, energy_metrics
+from edgeprof.errors import FileUnreadable, UsageError
+from edgeprof.power.alignment import Alignment
+from edgeprof.power.burst import by_burst
+from edgeprof.power.csv_file import read_csv
+from edgeprof.power.eembc_file import VERSION, read_eembc, timestamps_beside
+from edgeprof.power.energy import IdleAsked
+from edgeprof.power.marker_file import read_markers
+from edgeprof.power.npz_file import read_npz
+from edgeprof.power.tables import trace_of_table
+from edgeprof.power.trace import period_s
+from edgeprof.power.windows import Window, marker_windows
+from edgeprof.records.result import Warned
+
+if TYPE_CHECKING:
+    from edgeprof.power.options import EnergyOptions
+    from edgeprof.power.trace import PowerTrace
+    from edgeprof.records.energy import EnergyReport
+
+FEWEST_SAMPLES = 2
+
+
+def read_trace(path: str | Path, options: EnergyOptions) -> PowerTrace:
+    """Return a recorded trace; its format is told by its content. Raises UsageError with the line where there is one.
+
+    Its clock is the instrument's own: markers, or a pattern, lay windows over it.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            begin = file.read(4)
+        if begin[:4] == b"PK\x03\x04":
+            trace = trace_of_table(read_npz(path, options), path.name, options)
+        elif begin[:1] == bytes([VERSION]):
+            trace = read_eembc(path, options)
+        else:
+            trace = trace_of_table(read_csv(path, options), path.name, options)
+    except OSError as error:
+        raise FileUnreadable(f"{path} cannot be read: {error.strerror}") from error
+    if len(trace.time_s) < FEWEST_SAMPLES:
+        raise UsageError(f"{path.name} holds {len(trace.time_s)} samples with a time: nothing to integrate")
+    return trace
+
+
+def energy_of_recording(
+    trace_path: str | Path, markers: str | Path | None, options: EnergyOptions
+) -> EnergyReport:  # fmt: skip
+    """Read, find the windows, integrate; see `edgeprof.power.energy_of_file`."""
+    trace = read_trace(trace_path, options)
+    windows, alignment, findings = _windows(trace, Path(trace_path), markers, options)
+    if options.inferences is not None:
+        windows = tuple(window._replace(inferences=options.inferences) for window in windows)
+    report = energy_metrics(
+        trace,
+        windows,
+        alignment=alignment,
+        guard_s=options.guard_s,
+        idle_state=options.idle_state,
+        idle=IdleAsked(options.idle_span_s, options.idle_side),
+        priced=Priced(options.price_usd_per_kwh, options.grid_g_per_kwh),
+    )
+    return replace(report, findings=(*findings, *report.findings))
+
+
+def _windows(
+    trace: PowerTrace, path: Path, markers: str | Path | None, options: EnergyOptions
+) -> tuple[tuple[Window, ...], Alignment, list[Warned]]:
+    """Return the windows on the trace's clock, and how they came there."""
+    file = Path(markers) if markers is not None else timestamps_beside(path)
+    if file is not None:
+        windows = read_markers(file)
+        if options.align == "burst":
+            return *by_burst(trace, windows), []
+        text = f"times of {file.name}, on the recording's own clock; off by half a sample at most"
+        _check_inside(trace, windows, file.name)
+        return windows, Alignment("marker", "exact", period_s(trace) / 2, text), []
+    if trace.marker is not None:
+        marked = marker_windows(trace, bit=options.marker_bit, level=options.level)
+        if not marked.windows:
+            raise UsageError(
+                f"the marker of {trace.source} bounds no whole window",
+                hint="; ".join(marked.notes) or "--level says what the marker means",
+            )
+        text = "edges of the marker in the sample stream, each in the middle between two samples"
+        notes = [Warned(code="marker", text=note, advice="") for note in marked.notes]
+        return marked.windows, Alignment("marker", "exact", marked.error_s, text), notes
+    whole = Window(float(trace.time_s[0]), float(trace.time_s[-1]) + (period_s(trace) if trace.hold else 0.0))
+    advice = "--markers FILE gives the windows' times; what the board did beside inferring is in these figures"
+    told = Warned(code="no-markers", text="no marker: the whole recording is one window", advice=advice)
+    return (whole,), Alignment("whole recording", "exact", 0.0, "no windows are known"), [told]
+
+
+def _check_inside(trace: PowerTrace, windows: tuple[Window, ...], name: str) -> None:
+    """Refuse times of another clock: none of the windows touches the recording."""
+    first_s, last_s = float(trace.time_s[0]), float(trace.time_s[-1])
+    if all(window.end_s <= first_s or window.start_s >= last_s for window in windows):
+        raise UsageError(
+            f"no window of {name} lies in the recording ({first_s:g} to {last_s:g} s): another clock",
+            hint="--align burst looks for their pattern in the power",
+        )
