@@ -126,6 +126,7 @@ SAID_ALOUD = frozenset(
         "outputs-differ",
         "input-unknown",
         "releases-unserved",
+        "took-turns",
     }
 )
 """Notes that a person should see beside the figures."""

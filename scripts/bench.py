@@ -22,6 +22,7 @@ from scripts import (
     bench_help,
     bench_meters,
     bench_neighbour,
+    bench_sensors,
     bench_ssh,
     bench_static,
 )
@@ -37,6 +38,7 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "help": bench_help.run,
     "ssh": bench_ssh.run,
     "static": bench_static.run,
+    "sensors": bench_sensors.run,
     "meters": bench_meters.run,
     "estimator": bench_estimator.run,
 }

@@ -333,7 +333,7 @@ class Agent(object):
             "batch": message.batch, "threads": message.threads, "duration_ms": message.duration_ms, "path": path,
             "inputs": inputs, "format": message.format, "runtime": message.runtime, "sha256": message.model.hex(),
             "shapes": json.loads(message.shapes or "{}"), "max_frame": self.writer.max_frame,
-            "settings": self._settings(message),
+            "settings": self._settings(message), "folder": self.folder,
         }  # fmt: skip
         self._say_state(message.run, 0)
         readers = self._readers(orders["settings"])

@@ -23,6 +23,7 @@ from edgeprof.agent.power_windows import energy_pass
 from edgeprof.agent.stages import stages_pass
 from edgeprof.agent.start_up import batch_within, start_up
 from edgeprof.agent.timing import BLOCK_SAMPLES, BLOCK_SECONDS, Speaker, batch_for, clock, new_block, time_some
+from edgeprof.agent.turns import turn
 
 OPERATOR_RUNS = 50
 MEMORY_RUNS = 10
@@ -233,7 +234,8 @@ def main(descriptor: int) -> int:
         if orders["pass"] == "probe":  # noqa: S105  a pass of measuring, no password
             _probe(orders, speaker)
         else:
-            PASSES[orders["pass"]](orders, speaker)
+            with turn(orders["pass"], orders.get("folder", ""), speaker):
+                PASSES[orders["pass"]](orders, speaker)
             speaker.say(wire.Done(speaker.run, speaker.samples, speaker.crc))
     except Rejected as error:
         _say_failed(speaker, "model-rejected", str(error))

@@ -1,0 +1,32 @@
+"""Two runs at once on one machine: their timed passes take turns."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LONG_S, SHORT = "2s", "30"
+
+
+def test_a_second_run_waits_for_the_first_ones_pass_and_says_so(kws: Path, tmp_path: Path) -> None:
+    def start(name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "edgeprof", "profile", str(kws), "-q", "--no-memory", *arguments]
+        return subprocess.Popen([*command, "-o", str(tmp_path / name)], stdout=subprocess.DEVNULL)
+
+    runs = [start("one.json", "--duration", LONG_S), start("two.json", "--duration", LONG_S)]
+    assert [run.wait(100) for run in runs] == [0, 0]
+    spans, told = [], []
+    for name in ("one.json", "two.json"):
+        result = json.loads((tmp_path / name).read_text())
+        starts = result["samples"]["start_s"]
+        spans.append((starts[0], starts[-1]))
+        told += [warned["text"] for warned in result["warnings"] if warned["code"] == "took-turns"]
+    first, second = sorted(spans)
+    assert first[1] < second[0]
+    assert len(told) == 1
+    assert "another run was measuring on this machine" in told[0]
