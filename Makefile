@@ -1,6 +1,7 @@
 # make demo   profile the example models here and on a simulated board: no board, no root, no compiler
 # make test   install what the tests need and run them all
 # make test-index   is the matrix of runtimes for boards what the package index has?
+# make test-virtual-pi   the whole of tests/virtual_pi: each Raspberry Pi with each Debian, in an emulator
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 export UV_SYSTEM_CERTS := 1
 export UV_NATIVE_TLS := 1
 
-.PHONY: demo test test-index lint types check bench readme fuzz clean
+.PHONY: demo test test-index test-virtual-pi lint types check bench readme fuzz clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edgeprof profile examples/models/kws_int8.tflite
@@ -20,6 +21,10 @@ test: $(VENV)/.test
 
 test-index: $(VENV)/.test
 	$(BIN)/python scripts/test_index.py
+
+test-virtual-pi: $(VENV)/.test
+	$(BIN)/python scripts/fetch_virtual_pi.py --wheels bookworm bullseye
+	EDGEPROF_VIRTUAL_PI=all $(BIN)/pytest -q tests/virtual_pi
 
 lint: $(VENV)/.test
 	$(BIN)/python scripts/check.py lint

@@ -21,6 +21,7 @@ LINT: tuple[tuple[str, list[str]], ...] = (
     ("agent runs on Python 3.6", [f"{BIN}/vermin", "-t=3.6-", "--no-tips", "--violations", *AGENT]),
 )
 TESTS: tuple[tuple[str, list[str]], ...] = (
+    ("the virtual Pi's disk", [f"{BIN}/python", "scripts/fetch_virtual_pi.py", "--wheels"]),
     ("tests", [f"{BIN}/coverage", "run", "-m", "pytest", "-q"]),
     ("coverage combine", [f"{BIN}/coverage", "combine", "--quiet"]),
     ("coverage", [f"{BIN}/coverage", "report"]),

@@ -1,4 +1,8 @@
-"""Builds the disks and the kernel of a virtual Raspberry Pi in .cache/virtual-pi: `fetch_virtual_pi.py [SUITE…]`.
+"""Builds the disks and the kernel of a virtual Raspberry Pi in .cache/virtual-pi.
+
+    fetch_virtual_pi.py [--wheels] [SUITE…]
+
+`--wheels` fetches the runtimes that its tests put on it too, and does not fail outside CI where nothing can be had.
 
 A disk is a small arm64 Debian made of its packages: bookworm has Python 3.11, bullseye has 3.9. apt downloads them with
 package lists of their own and checks their signatures; no root is needed and nothing of this machine is changed. A
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "virtual-pi"
 SUITES = ("bookworm", "bullseye")
+PYTHONS = {"bookworm": ((3, 11), (2, 36)), "bullseye": ((3, 9), (2, 31))}  # and their glibc
+WHEELS = FOLDER / "cache" / "wheels"
 TOOLS = {"qemu-system-aarch64": "qemu-system-arm", "fdtput": "device-tree-compiler", "mke2fs": "e2fsprogs"}
 TOOLS_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -78,22 +84,38 @@ class VirtualPiFiles(NamedTuple):
     disk: Path
 
 
-def main(suites: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Build the disks of these suites, or of the first, and say what it took."""
+    suites = [word for word in arguments if word != "--wheels"] or SUITES[:1]
     unknown = [suite for suite in suites if suite not in SUITES]
     if unknown:
         print(f"no suite {', '.join(unknown)}; there are {', '.join(SUITES)}", file=sys.stderr)
         return 2
-    for suite in suites or SUITES[:1]:
+    for suite in suites:
         began = time.monotonic()
         try:
             files = fetch_virtual_pi(suite)
         except FetchError as error:
             print(error, file=sys.stderr)
-            return 1
+            return 1 if os.environ.get("CI") or "--wheels" not in arguments else 0
+        if "--wheels" in arguments:
+            fetch_wheels(suite)
         used = files.disk.stat().st_blocks * 512
         print(f"{files.disk}: {used / 1e6:.0f} MB, {time.monotonic() - began:.1f} s")
     return 0
+
+
+def fetch_wheels(suite: str) -> None:
+    """Fetch the runtime that edgeprof puts on the Pi for a `.tflite` model, to where its tests look for it."""
+    from edgeprof.errors import EdgeprofError  # noqa: PLC0415  a disk is built without edgeprof
+    from edgeprof.installing import BoardPython, choose_wheels, download  # noqa: PLC0415  the same
+
+    version, glibc = PYTHONS[suite]
+    board = BoardPython(version=version, architecture="aarch64", glibc=glibc)
+    try:
+        download(choose_wheels("tflite", board).choices[0], WHEELS)
+    except EdgeprofError as error:
+        print(f"{error.message}: {error.hint}", file=sys.stderr)
 
 
 def fetch_virtual_pi(suite: str, folder: Path = FOLDER) -> VirtualPiFiles:

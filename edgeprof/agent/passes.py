@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import tempfile
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Set, Tuple
 
 from edgeprof import wire
 from edgeprof.agent import litert_profiler, runtimes
@@ -86,8 +86,9 @@ def memory_pass(orders: Dict[str, Any], speaker: Speaker) -> None:
     speaker.mark("average_bytes", sum(r["VmRSS"] - resident for r in readings) // len(readings))
     speaker.mark("anonymous_bytes", max(r["RssAnon"] for r in readings) - baseline["RssAnon"])
     speaker.mark("file_backed_bytes", last["RssFile"] - baseline["RssFile"])
-    if reset or last["VmHWM"] > baseline["VmHWM"]:
-        speaker.mark("peak_bytes", last["VmHWM"] - resident)
+    peak = max(r["VmHWM"] for r in readings)
+    if reset or peak > baseline["VmHWM"]:
+        speaker.mark("peak_bytes", peak - resident)
     else:
         speaker.note("peak-hidden", "the kernel refused to reset the peak, and the runtime's own start-up was higher")
 
@@ -103,11 +104,28 @@ def _reset_peak() -> bool:
 
 
 def _memory() -> Dict[str, int]:
+    """Return what is resident, by walking the pages where the kernel does that (smaps_rollup, from 4.14 on).
+
+    The counters in status are "inaccurate" (proc(5)), kept in batches. For a small model that is all of it: under
+    Debian's Linux 6.1 for arm64 they do not move at all while a model of 42 KiB is loaded and run.
+    """
+    found = _numbers("/proc/self/status", {b"VmHWM:", b"VmRSS:", b"RssAnon:", b"RssFile:"})
+    try:
+        pages = _numbers("/proc/self/smaps_rollup", {b"Rss:", b"Anonymous:"})
+        found["VmRSS"], found["RssAnon"] = pages["Rss"], pages["Anonymous"]
+        found["RssFile"] = pages["Rss"] - pages["Anonymous"]
+    except (OSError, LookupError):
+        pass
+    found["VmHWM"] = max(found["VmHWM"], found["VmRSS"])
+    return found
+
+
+def _numbers(path: str, names: Set[bytes]) -> Dict[str, int]:
     found = {}
-    with open("/proc/self/status", "rb") as file:
+    with open(path, "rb") as file:
         for line in file:
             words = line.split()
-            if words and words[0] in {b"VmHWM:", b"VmRSS:", b"RssAnon:", b"RssFile:"}:
+            if words and words[0] in names:
                 found[words[0][:-1].decode("ascii")] = int(words[1]) * 1024
     return found
 

@@ -23,6 +23,8 @@ LEAST_INTERVAL_S = 0.01
 ENDING_SECONDS = 5.0
 TOGETHER_SECONDS = 1e-3
 NEVER = float("inf")
+MOST_SHARE = 0.3
+"""Of the time that a reader may spend reading: on a slow board it is asked less often than was wished."""
 JITTER = 0.4
 """Uneven distances are between the least interval and 1.4 times it."""
 
@@ -117,28 +119,30 @@ class Sampling(object):
         at = 1
         for index, reader in enumerate(self._readers):
             if due[index] <= now + TOGETHER_SECONDS:
-                self._take(reader, at)
-                due[index] = self._next(reader, due[index])
+                took_s = self._take(reader, at)
+                due[index] = self._next(reader, due[index], took_s)
             at += len(reader.channels)
         self._rows.append((start, 0, (clock() - start) * 1e-9))
         self._rounds += 1
         self._hand_over()
 
-    def _next(self, reader: Reader, planned: float) -> float:
+    def _next(self, reader: Reader, planned: float, took_s: float) -> float:
         """Return the next time on the reader's grid, or at an uneven distance; what was missed is not made up for."""
-        distance = max(self._interval_s, reader.least_interval_s)
+        distance = max(self._interval_s, reader.least_interval_s, took_s / MOST_SHARE)
         if reader.jitter:
             return time.monotonic() + distance * (1 + JITTER * random.random())  # noqa: S311  no secret
         missed = max(0, int((time.monotonic() - planned) / distance))
         return planned + (missed + 1) * distance
 
-    def _take(self, reader: Reader, first: int) -> None:
+    def _take(self, reader: Reader, first: int) -> float:
+        """Read; return how long that took."""
         before = clock()
         values = reader.read()
         ticks = reader.stamp if reader.stamp is not None else (before + clock()) // 2
         for offset, value in enumerate(values):
             if value is not None and not isinstance(value, Gap):
                 self._rows.append((ticks, first + offset, value))
+        return (clock() - before) * 1e-9
 
     def _hand_over(self) -> None:
         now = time.monotonic()
