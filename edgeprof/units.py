@@ -88,9 +88,17 @@ def format_life(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes"
 
 
+def format_span(seconds: float) -> str:
+    """Return how often something happens as people say it: `10 s`, `5 minutes`, `6 hours`, `2 days`."""
+    for unit, scale in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds:.3g} s" if seconds >= 1 else format_duration(seconds)
+
+
 def format_current(amperes: float) -> str:
     """Return a current with its unit, four significant digits."""
-    return _scaled(amperes, "A")
+    return _scaled(float(f"{amperes:.6g}"), "A")  # 1 mA, not 1,000.0 µA, where the last bit is off
 
 
 def format_charge(coulombs: float) -> str:

@@ -21,6 +21,7 @@ COMMANDS = {
     "history": "Show the results kept so far: list, the best, the trend of one figure.",
     "export": "Write a result into MLflow or TensorBoard.",
     "energy": "Integrate a recorded power trace between its marks: energy an inference, power, cost.",
+    "battery": "Tell how long a battery lasts, with every assumption listed.",
     "report": "Draw a result again; needs no board.",
     "doctor": "Show what is missing or noisy on a target, and what mends it.",
     "targets": "List what can be reached from here; trust the key of an SSH host.",

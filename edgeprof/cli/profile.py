@@ -94,6 +94,11 @@ if TYPE_CHECKING:
     metavar="onboard|METER|FILE",
     help="Energy too, from the board's sensors, an instrument such as ppk2:///dev/ttyACM1?voltage=3300mV, or a trace.",
 )
+@click.option(
+    "--battery",
+    metavar="NAME=VALUE,…",
+    help="How long a battery lasts: cell=CR2032,every=10m,sleep-current=2uA,supply=3V,regulator=none.",
+)
 @click.option("--windows", type=int, default=8, show_default=True, help="Windows that energy is taken over.")
 @click.option("--window", "window_s", type=Duration(), help="Length of one.  [default: 1s, on-board sensors 4s]")
 @click.option("--idle", "idle_s", type=Duration(), help="Rest around each.  [default: half a window]")
@@ -148,6 +153,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     edgeprof profile model.tflite --target sim:nucleo-l4r5zi --limit 'latency_p99_s<50ms' --accept-basis simulated
     """  # noqa: D301  click's \b keeps the lines apart
     from edgeprof.api import exit_code, profile_all  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.battery.spec import parse_battery  # noqa: PLC0415  the same
     from edgeprof.cli import say_error  # noqa: PLC0415  the same
     from edgeprof.cli.github import tell_github  # noqa: PLC0415  the same
     from edgeprof.cli.progress import confirm, progress  # noqa: PLC0415  the same
@@ -176,6 +182,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
             limits=(*given["profiles"], *map(parse_limit, given["limits"])),
             accept_basis=given["accepted"], gate=given["gate"],
             output=given["output"], sweep=given["sweep"], on_event=on_event, wheels=given["wheels"],
+            battery=parse_battery(given["battery"]) if given["battery"] else None,
             tag=given["tag"], history=not given["no_history"],
             ask=confirm if len(given["targets"]) == 1 and sys.stdin.isatty() and sys.stderr.isatty() else None,
         )  # fmt: skip

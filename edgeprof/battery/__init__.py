@@ -1,0 +1,50 @@
+"""How long a device lives on a battery: from measured energy, with every assumption listed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgeprof.battery.options import BatteryOptions
+    from edgeprof.records.battery import BatteryReport
+    from edgeprof.records.board import Board
+    from edgeprof.records.result import Result
+
+
+def battery_of(result: Result | None, options: BatteryOptions, board: Board | None = None) -> BatteryReport:
+    """Return how long the battery lasts. `result` None: energy and latency are in the options.
+
+    `board` says at which voltage it is supplied, where `options` do not. Raises UsageError naming what is missing.
+    """
+    from edgeprof.battery.reckoning import reckon  # noqa: PLC0415  a command line imports the options next door
+
+    return reckon(result, options, board)
+
+
+def check_battery(options: BatteryOptions, board: Board | None = None) -> None:
+    """Refuse before anything is measured what the options leave out, or what does not go together in them."""
+    battery_of(None, options._replace(energy_j=options.energy_j or 1e-12, latency_s=options.latency_s or 1e-9), board)
+
+
+def with_battery(result: Result, options: BatteryOptions, board: Board | None = None) -> Result:
+    """Return the result with `battery_life_s`, the findings on the cell, and the report in `breakdowns["battery"]`.
+
+    What was measured is kept in any case: where no life can be told, the metric is absent with the reason.
+    """
+    import msgspec  # noqa: PLC0415  the same
+
+    from edgeprof.errors import UsageError  # noqa: PLC0415  the same
+    from edgeprof.summarise import absent  # noqa: PLC0415  the same
+
+    try:
+        report = battery_of(result, options, board)
+    except UsageError as error:
+        unknown = absent("declared", error.message)
+        return msgspec.structs.replace(result, metrics={**result.metrics, "battery_life_s": unknown})
+    return msgspec.structs.replace(
+        result,
+        metrics={**result.metrics, **report.metrics},
+        findings=(*result.findings, *report.findings),
+        warnings=(*result.warnings, *report.warnings),
+        breakdowns={**result.breakdowns, "battery": msgspec.to_builtins(report)},
+    )

@@ -1,0 +1,181 @@
+"""How long a battery lasts, as text: one sentence first, then why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgeprof.report.columns import Cell, Column, columns, page, printable, wrapped
+from edgeprof.report.markdown import escape
+from edgeprof.units import format_charge, format_current, format_life, format_span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from edgeprof.records.battery import BatteryReport, WhatIf
+    from edgeprof.records.result import Metric
+    from edgeprof.report.columns import Page
+
+LIFE = "battery_life_s"
+STYLES = {"PASS": "green", "WARN": "yellow", "FAIL": "red", "SKIP": "dim", "INCONCLUSIVE": "yellow"}
+ORIGINS = {"given": "declared", "measured": "measured", "data": "from data", "assumed": "ASSUMED"}
+
+
+def render_battery(report: BatteryReport, format_name: str) -> str:
+    """Return the report in a format."""
+    match format_name:
+        case "json":
+            return msgspec.json.format(msgspec.json.encode(report), indent=1).decode()
+        case "markdown":
+            return "\n".join(_markdown(report))
+        case _:
+            return "\n".join(_table(page(), report))
+
+
+def render_cells(format_name: str) -> str:
+    """Return the library of cells."""
+    from edgeprof.battery.cells import list_cells  # noqa: PLC0415  only for the list
+
+    cells = list_cells()
+    if format_name == "json":
+        return msgspec.json.format(msgspec.json.encode(cells), indent=1).decode()
+    rows = [
+        [
+            cell.name, cell.chemistry or "", f"{cell.voltage_v:g} V", format_charge(cell.capacity_c),
+            _current(cell.rated_a), _current(cell.max_continuous_a), _current(cell.max_pulse_a),
+        ]
+        for cell in cells
+    ]  # fmt: skip
+    titles = ("cell", "chemistry", "nominal", "capacity", "rated at", "continuous", "pulse")
+    if format_name == "markdown":
+        return "\n".join(_markdown_table(titles, rows))
+    return "\n".join(columns(page(), [Column(title, right=place > 1) for place, title in enumerate(titles)], rows))
+
+
+def verdict(report: BatteryReport) -> str:
+    """Return what a person wants to know, in a sentence or two."""
+    life = report.metrics[LIFE]
+    battery = _battery(report)
+    if life.value is None:
+        return f"{battery} cannot power this device: {life.reason}."
+    often = f"inferring {_times(report.inferences)}every {format_span(report.period_s)}"
+    first = report.consumers[0]
+    spread = "" if life.low is None or life.high is None or life.low == life.high else f", {_range(life)}"
+    most = f"Most of it goes to {first.name}: {first.share_ratio:.0%}."
+    aged = next((f" But {one.text}: {one.advice}." for one in report.warnings if one.code == "beyond-shelf-life"), "")
+    return f"{battery} lasts {format_life(life.value)}{spread}, {often}. {most}{aged}"
+
+
+def _battery(report: BatteryReport) -> str:
+    cell = report.cell
+    name = f"{cell.name}" if cell.chemistry else f"battery of {format_charge(cell.capacity_c)}"
+    many = report.series * report.parallel
+    if many == 1:
+        return f"One {name}"
+    how = [
+        f"{count} {way}" for count, way in ((report.series, "in series"), (report.parallel, "in parallel")) if count > 1
+    ]
+    return f"A pack of {many} {name} ({', '.join(how)})"
+
+
+def _times(inferences: float) -> str:
+    return "" if inferences == 1 else f"{inferences:g} times "
+
+
+def _range(life: Metric) -> str:
+    return f"between {format_life(life.low or 0.0)} and {format_life(life.high or 0.0)}"
+
+
+def _current(current_a: float | None) -> str:
+    return "—" if current_a is None else format_current(current_a)
+
+
+# ── the table ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _table(paper: Page, report: BatteryReport) -> Iterator[str]:
+    for line in wrapped(printable(verdict(report)), paper.width):
+        yield paper.styled(line, "bold")
+    yield from _hanging(paper, _context(report), "dim")
+    yield ""
+    yield from columns(paper, _titles("what draws", "mean at the cell", "share"), _consumers(report))
+    if report.what_if:
+        yield ""
+        head = [*_titles("what if", "life", "range"), Column("most goes to", wrap=True)]
+        yield from columns(paper, head, [_changed(row) for row in report.what_if])
+    yield ""
+    yield from columns(
+        paper,
+        [Column(""), Column("cell", wrap=True), Column("", wrap=True)],
+        [(Cell(one.verdict, STYLES[one.verdict]), one.limit, one.reason) for one in report.findings],
+    )
+    yield ""
+    yield paper.styled("What this rests on", "bold")
+    for one in report.assumptions:
+        yield from _hanging(paper, f"· [{ORIGINS[one.origin]}] {one.text}{_change(one.option)}", "dim")
+    for warned in report.warnings:
+        yield from _hanging(paper, f"! {warned.text}" + (f" → {warned.advice}" if warned.advice else ""))
+
+
+def _context(report: BatteryReport) -> str:
+    return (
+        f"{report.subject} (energy {report.energy_basis}); {format_current(report.current_average_a)} on average and"
+        f" {format_current(report.current_peak_a)} at most from the cell, {format_charge(report.usable_c)} usable;"
+        f" rated capacity over mean current, without losses, would be {format_life(report.naive_life_s)}"
+    )
+
+
+def _change(option: str) -> str:
+    return f" ({option})" if option else ""
+
+
+def _titles(*titles: str) -> list[Column]:
+    return [Column(title, right=place > 0) for place, title in enumerate(titles)]
+
+
+def _consumers(report: BatteryReport) -> list[list[str]]:
+    return [[one.name, format_current(one.current_a), f"{one.share_ratio:.1%}"] for one in report.consumers]
+
+
+def _changed(row: WhatIf) -> list[str]:
+    if row.life_s is None:
+        return [row.change, "—", "", row.reason or ""]
+    spread = f"{format_life(row.low_s or 0.0)} … {format_life(row.high_s or 0.0)}"
+    return [row.change, format_life(row.life_s), spread, f"{row.dominating} ({row.share_ratio:.0%})"]
+
+
+def _hanging(paper: Page, text: str, style: str = "") -> list[str]:
+    first, *rest = wrapped(printable(text), paper.width - 2)
+    return [paper.styled(line, style) for line in (first, *(f"  {line}" for line in rest))]
+
+
+# ── a page for a pull request, or for whoever decides ────────────────────────────────────────────────────────────────
+
+
+def _markdown(report: BatteryReport) -> Iterator[str]:
+    yield f"### Battery: {escape(report.subject)}"
+    yield f"\n**{escape(verdict(report))}**\n"
+    yield f"{escape(_context(report))}."
+    yield "\n#### Where the charge goes\n"
+    yield from _markdown_table(("what draws", "mean at the cell", "share"), _consumers(report))
+    if report.what_if:
+        yield "\n#### What would change it\n"
+        yield from _markdown_table(
+            ("what if", "life", "range", "most goes to"), [_changed(row) for row in report.what_if]
+        )
+    yield "\n#### Can the cell give it?\n"
+    rows = [[one.verdict, one.limit, one.reason] for one in report.findings]
+    yield from _markdown_table(("verdict", "of the cell", "why"), rows, numbers=False)
+    yield "\n#### What this rests on\n"
+    for one in report.assumptions:
+        yield f"- {'**assumed** ' if one.origin == 'assumed' else ''}{escape(one.text)}{escape(_change(one.option))}"
+    for warned in report.warnings:
+        yield f"\n> **{escape(warned.text)}** {escape(warned.advice)}"
+
+
+def _markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = True) -> Iterator[str]:
+    yield "| " + " | ".join(titles) + " |"
+    yield "| ---" + (" | ---:" if numbers else " | ---") * (len(titles) - 1) + " |"
+    for row in rows:
+        yield "| " + " | ".join(map(escape, row)) + " |"
