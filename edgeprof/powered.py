@@ -17,6 +17,7 @@ from edgeprof.records.sensors import SensorSeries
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edgeprof.battery.options import BatteryOptions
     from edgeprof.energy_metrics import Priced
     from edgeprof.meters import Meter
     from edgeprof.power.trace import PowerTrace
@@ -39,6 +40,12 @@ def check_power(text: str) -> str:
     if not Path(text).is_file():
         raise UsageError(f"--power {text} is neither onboard, nor an instrument, nor a file that is there", hint=HINT)
     return text
+
+
+def supplied(battery: BatteryOptions, power: str) -> BatteryOptions:
+    """Return the battery's options with the voltage that the instrument is told to supply, where none is given."""
+    voltage = getattr(parse_meter(power), "voltage_v", None) if is_meter(power) else None
+    return battery._replace(supply_v=voltage) if battery.supply_v is None and voltage else battery
 
 
 class PowerSource:

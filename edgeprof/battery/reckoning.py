@@ -33,7 +33,7 @@ METHOD = (
 
 def reckon(result: Result | None, options: BatteryOptions, board: Board | None = None) -> BatteryReport:
     """Return how long the battery lasts; `battery_of` says how."""
-    settled = settle(result, options, _board_supply(board))
+    settled = settle(result, options, _measured_supply(result) or _board_supply(board))
     found = outcome(settled.inputs)
     findings = judge_currents(settled.cell, settled.inputs)
     return BatteryReport(
@@ -58,6 +58,12 @@ def reckon(result: Result | None, options: BatteryOptions, board: Board | None =
         findings=findings,
         warnings=tuple(_warnings(settled, options, found)),
     )
+
+
+def _measured_supply(result: Result | None) -> tuple[float, str] | None:
+    """Return the voltage at which the result's energy was measured, where its trace holds one."""
+    volts = (result.breakdowns.get("energy", {}) if result else {}).get("trace", {}).get("supply_v")
+    return (volts, "the voltage of the power trace") if volts else None
 
 
 def _board_supply(board: Board | None) -> tuple[float, str] | None:

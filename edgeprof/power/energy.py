@@ -93,6 +93,14 @@ def measure_windows(
     return Measured(tuple(window for window, _ in measured), used, trace_facts(trace, cumulated))
 
 
+def _supply_v(trace: PowerTrace) -> float | None:
+    """Return the median voltage of a single supply; a sum of rails has none."""
+    if trace.volts is None or len(trace.rails) > 1:
+        return None
+    known = trace.volts[np.isfinite(trace.volts)]
+    return float(np.median(known)) if len(known) else None
+
+
 def trace_facts(trace: PowerTrace, cumulated: Cumulated) -> TraceFacts:
     """Return what a report says of the recording."""
     count, lost_s = gaps(cumulated)
@@ -110,6 +118,7 @@ def trace_facts(trace: PowerTrace, cumulated: Cumulated) -> TraceFacts:
         gaps=count,
         gaps_s=lost_s,
         accuracy=accuracy.source if accuracy and accuracy.gain_ratio is not None else None,
+        supply_v=_supply_v(trace),
         notes=trace.notes,
     )
 

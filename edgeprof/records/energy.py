@@ -21,6 +21,7 @@ class TraceFacts(Struct, frozen=True, kw_only=True):
     gaps: int
     gaps_s: float
     accuracy: str | None
+    supply_v: float | None = None
     notes: tuple[str, ...] = ()
 
 
