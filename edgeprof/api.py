@@ -3,52 +3,45 @@
 from __future__ import annotations
 
 import re
-import secrets
 import sys
 from concurrent.futures import ThreadPoolExecutor, wait
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from msgspec.structs import replace
 
-from edgeprof.checking import check, never_in
-from edgeprof.errors import EdgeprofError, OutputUnwritable, UnknownName, UsageError
-from edgeprof.inputs import file_inputs, random_inputs, read_beside
+from edgeprof.checking import check
+from edgeprof.errors import EdgeprofError, OutputUnwritable, UsageError
+from edgeprof.finishing import finish, judged, kept, write_outputs
 from edgeprof.installing.offering import make_offer
 from edgeprof.limit_profiles import read_limits
-from edgeprof.limits import judge
 from edgeprof.meters import is_meter
 from edgeprof.model import read_model
-from edgeprof.oracle import can_be_checked, check_outputs, seeded_inferences
-from edgeprof.plan import Asked, Options, check_program, make_firmware_plan, make_plan
-from edgeprof.powered import PowerSource, check_power, with_energy
-from edgeprof.records.result import Result, Warned
-from edgeprof.results import begun_result, filled_result, guessed_shapes, tainted
+from edgeprof.plan import Asked, Options
+from edgeprof.powered import PowerSource
+from edgeprof.preparing import IN_FIRMWARE, board_of, new_id, now, prepare
+from edgeprof.results import begun_result, guessed_shapes
 from edgeprof.running import Stop, measure, raise_fatal
-from edgeprof.runtime_choice import choice_warnings, read_hook, settled_choice
-from edgeprof.store import check_writable, keep_result, last_result, read_result, recover_result, write_result
+from edgeprof.runtime_choice import choice_warnings
+from edgeprof.store import check_writable, last_result, read_result, recover_result
 from edgeprof.sweeping import Variant, parse_sweep, run_variants, variants
-from edgeprof.targets import Emu, MlperfTiny, Qemu, Sim, board_folders, resolve_target, runs_programs, ssh_place
-from edgeprof.throttling import marked_findings
-from edgeprof.units import parse_frequency
+from edgeprof.targets import resolve_target, ssh_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgeprof.inputs import Inputs
+    from edgeprof.battery.options import BatteryOptions
+    from edgeprof.fit_question import Life
+    from edgeprof.fit_wishes import Wishes
     from edgeprof.limits import Limit
     from edgeprof.links.ssh_keys import OfferedKey
-    from edgeprof.model.graph import Graph
     from edgeprof.reachable import Reachable
-    from edgeprof.records.board import Board
     from edgeprof.records.checks import Diagnosis
     from edgeprof.records.comparison import Comparison
     from edgeprof.records.events import Event
     from edgeprof.records.inspection import Fit, Inspection
-    from edgeprof.records.result import Basis, Finding, Measurement, Plan
-    from edgeprof.targets import Place, Target
+    from edgeprof.records.result import Basis, Plan, Result
 
 
 __all__ = [
@@ -65,10 +58,6 @@ __all__ = [
 ]
 
 DEFAULTS = Options()
-EMULATED_AS = {"cortex-m3": "mps2-an385", "cortex-m4": "cortex-m4", "cortex-m7": "mps2-an500"}
-"""The board whose memories the emulated core has."""
-IN_FIRMWARE = "firmware"
-"""The MODEL that is on the board already."""
 
 
 def profile(  # noqa: PLR0913  one keyword an option of the command line
@@ -86,6 +75,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     output: str | Path | None = None,
     group: str | None = None,
     variant: str | None = None,
+    battery: BatteryOptions | None = None,
     tag: str | None = None,
     history: bool = True,
     on_event: Callable[[Plan, Event], None] | None = None,
@@ -103,101 +93,29 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     without it `ask` is asked whether to.
     """
     options = options._replace(**asked)
-    offer = make_offer(install=options.install_runtime, wheels=wheels, ask=ask, runtime=options.runtime)
-    rules = read_limits(limits)
-    place = resolve_target(target)
-    facts = _board_of(place, board)
-    graph = _model_for(place, model, shapes)
-    options = settled_choice(options, graph.format if graph else IN_FIRMWARE, place)
-    options = options._replace(power=check_power(options.power))
-    checks = options.check_outputs if options.check_outputs is not None else runs_programs(place.place)
-    options = options._replace(outputs=bool(outputs) or options.outputs or (checks and can_be_checked(graph)))
-    count = seeded_inferences(graph, emulated=isinstance(place.place, Qemu | Emu)) if graph and checks else 1
-    given = _inputs_for(graph, Path(inputs) if inputs else None, options.seed, count)
-    graph = _settled(graph, Path(model), given)
-    blobs = {"inputs": given.blob} | ({"hook": read_hook(options.hook)} if options.hook else {})
-    if graph is None:
-        plan = make_firmware_plan(given, options)
-    else:
-        content, options = _executable(Path(model), graph, place, options, facts)
-        blobs |= {"model": content, **read_beside(Path(model), graph)}
-        plan = make_plan(graph, given, options, facts)
+    ready = prepare(
+        model, target, board=board, options=options, shapes=shapes, inputs=inputs,
+        outputs=outputs is not None, battery=battery,
+    )  # fmt: skip
     for path in (output, outputs):
         if path is not None:
             check_writable(Path(path))
-
-    begun = begun_result(_new_id(), _now(), sys.argv, graph=graph, plan=plan, target=place, board=facts)
-    begun = replace(begun, group=group, variant=variant, warnings=(*guessed_shapes(given), *choice_warnings(plan)))
-    with PowerSource(options.power, plan) as power:
-        heard = power.heard(on_event) if options.power else on_event
-        outcome = measure(begun, place, facts, blobs, on_event=heard, stop=stop, offer=offer)
+    rules = read_limits(limits)
+    offer = make_offer(install=options.install_runtime, wheels=wheels, ask=ask, runtime=options.runtime)
+    begun = begun_result(new_id(), now(), sys.argv, graph=ready.graph, plan=ready.plan, target=ready.target,
+                         board=ready.board)  # fmt: skip
+    told = (*guessed_shapes(ready.inputs), *choice_warnings(ready.plan))
+    begun = replace(begun, group=group, variant=variant, warnings=told)
+    with PowerSource(ready.options.power, ready.plan) as power:
+        heard = power.heard(on_event) if ready.options.power else on_event
+        outcome = measure(begun, ready.target, ready.board, ready.blobs, on_event=heard, stop=stop, offer=offer)
     raise_fatal(begun, outcome)
 
-    measurement = tainted(outcome.measurement, begun)
-    result = filled_result(begun, measurement, failure=outcome.failure, board=facts, folders=board_folders())
-    if options.power:
-        result = with_energy(result, measurement, power.recorded(), options.priced)
-    told: tuple[Finding, ...] = ()
-    if checks:
-        result, told = _with_outputs_checked(result, Path(model), graph, given, measurement, place)
-    findings = judge(result.metrics, rules, accept_basis, gate=gate, never=never_in(result))
-    findings = marked_findings(findings, result.warnings)
-    result = replace(result, findings=(*told, *findings))
+    result = finish(begun, ready, outcome, power)
+    result = judged(result, rules, accept_basis, gate)
     if outputs is not None:
-        _write_outputs(Path(outputs), outcome.measurement)
-    result = _keep(result, Path(output) if output is not None else None)
-    return _remembered(result, tag) if history else result
-
-
-def _model_for(target: Target, model: str | Path, shapes: dict[str, tuple[int, ...]] | None) -> Graph | None:
-    """Read the model; None for `firmware`, the one that is on the board already."""
-    on_board = isinstance(target.place, MlperfTiny)
-    if on_board == (str(model) == IN_FIRMWARE):
-        return None if on_board else read_model(Path(model), shapes)
-    raise UsageError(
-        f"{model} cannot be put on {target.name}: its model is part of its firmware"
-        if on_board
-        else f"{IN_FIRMWARE!r} is what is on an MLPerf Tiny board; {target.name} is none",
-        hint=f"edgeprof profile {IN_FIRMWARE} --target mlperf-tiny:///dev/ttyACM0",
-    )
-
-
-def _inputs_for(graph: Graph | None, path: Path | None, seed: int, inferences: int) -> Inputs:
-    if graph is None:
-        from edgeprof.links.mlperf_inputs import firmware_inputs  # noqa: PLC0415  only for such firmware
-
-        return firmware_inputs(path, seed)
-    return file_inputs(graph, path) if path else random_inputs(graph, seed, inferences)
-
-
-def _settled(graph: Graph | None, path: Path, given: Inputs) -> Graph | None:
-    """Return the graph with the sizes that it is run with, where the model leaves some open."""
-    return read_model(path, given.shapes) if graph is not None and given.guessed else graph
-
-
-def _with_outputs_checked(
-    result: Result, path: Path, graph: Graph | None, given: Inputs, measurement: Measurement, target: Target
-) -> tuple[Result, tuple[Finding, ...]]:
-    checked = check_outputs(path, graph, given.blob, measurement, program=runs_programs(target.place))
-    return replace(result, metrics={**result.metrics, **checked.metrics}), checked.findings
-
-
-def _executable(
-    path: Path, graph: Graph, target: Target, options: Options, board: Board | None
-) -> tuple[bytes, Options]:
-    """Return what the target executes, the file or the program packed from it; emulated, it needs no warm-up."""
-    if not runs_programs(target.place):
-        return path.read_bytes(), options
-    from edgeprof.program import pack_program  # noqa: PLC0415  only for microcontrollers
-
-    options = options._replace(format="program")
-    if isinstance(target.place, Qemu | Emu):  # deterministic: one counted run says it all
-        runs = options.runs or (None if options.duration_s else 1)
-        options = options._replace(runs=runs, warmup=options.warmup or 0)
-    program = pack_program(graph, path)
-    if board is not None:
-        check_program(program, board)
-    return program.content, options
+        write_outputs(Path(outputs), outcome.measurement)
+    return kept(result, Path(output) if output is not None else None, tag=tag, history=history)
 
 
 def profile_all(
@@ -219,7 +137,7 @@ def profile_all(
     if len(targets) > 1 and is_meter(options.power):
         raise UsageError("one instrument cannot measure several boards at once", hint="one --target with --power")
     several = len(targets) * len(chosen) > 1
-    group = _new_id() if several or sweep else None
+    group = new_id() if several or sweep else None
     paths = _output_paths(targets, chosen, Path(output) if output is not None else None)
 
     stop = Stop()
@@ -286,86 +204,7 @@ def _output_paths(
     }
 
 
-# ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _keep(result: Result, output: Path | None) -> Result:
-    """Write the result where it was asked for and into the folder of past results."""
-    problems = []
-    try:
-        keep_result(result)
-    except OSError as error:
-        problems.append(error)
-    try:
-        if output is not None:
-            write_result(output, result)
-    except OSError as error:
-        problems.append(error)
-    if not problems:
-        return result
-    text = f"the result could not be written: {problems[0].strerror}"
-    advice = "free some space; what is printed here is all there is, --format json prints it whole"
-    return replace(
-        result, status="partial", warnings=(*result.warnings, Warned(code="unwritten", text=text, advice=advice))
-    )
-
-
-def _remembered(result: Result, tag: str | None) -> Result:
-    """Keep the result in the history too; where that fails the result says so."""
-    from edgeprof.history.keeping import remember  # noqa: PLC0415  only when there is something to keep
-
-    try:
-        remember(result, tag)
-    except EdgeprofError as error:
-        warned = Warned(code="history-unwritten", text=error.message, advice=error.hint)
-        return replace(result, warnings=(*result.warnings, warned))
-    return result
-
-
-def _write_outputs(path: Path, measurement: Measurement) -> None:
-    """Write the outputs as NPZ keyed by tensor name, first axis: inferences."""
-    import numpy as np  # noqa: PLC0415  only when outputs were asked for
-
-    rows: dict[str, list[Any]] = {}
-    for measured in measurement.passes:
-        for output in measured.outputs:
-            array = np.frombuffer(output.content, dtype=output.dtype).reshape(output.shape)
-            rows.setdefault(output.name, []).append(array)
-    try:
-        with path.open("wb") as file:
-            arrays: dict[str, Any] = {name: np.stack(values) for name, values in rows.items()}
-            np.savez(file, **arrays)
-    except OSError as error:
-        raise OutputUnwritable(f"cannot write the outputs to {path}: {error.strerror}") from error
-
-
 # ── boards and names ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _board_of(target: Target, named: str | None) -> Board | None:
-    from edgeprof.boards import load_board  # noqa: PLC0415  only where a board is named
-
-    name = named or target.board or _board_told(target.place)
-    return load_board(name, board_folders()) if name else None
-
-
-def _board_told(place: Place) -> str | None:
-    match place:
-        case Sim(board=board) | Qemu(board=board):
-            return board
-        case Emu(core=core):
-            return EMULATED_AS.get(core)
-        case _:
-            return None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _new_id() -> str:
-    """Return an id that sorts by time."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}"
 
 
 def inspect(
@@ -384,30 +223,34 @@ def inspect(
     return inspect_model(model, shapes=shapes, board=board, exact=exact)
 
 
-def fit(
+def fit(  # noqa: PLR0913  one keyword an option of the command line
     model: str | Path,
     *,
     boards: Sequence[str] = (),
     core: str | None = None,
     clock: str | None = None,
-    engine: str = "tflm",
+    engine: str | None = None,
     shapes: dict[str, tuple[int, ...]] | None = None,
+    target: str | None = None,
+    threads: int = 1,
+    calibrate_with: Sequence[str | Path] = (),
+    use_history: bool = False,
+    npu: str | None = None,
+    wishes: Wishes | None = None,
+    **battery: Unpack[Life],
 ) -> Fit:
-    """Return a verdict for each named board, for a board made up of `core` and `clock`, or for every known one."""
-    from edgeprof.boards import list_boards, load_board  # noqa: PLC0415  only here
-    from edgeprof.fitting import ENGINES, fit_boards, made_up_board  # noqa: PLC0415  only here
+    """Return a verdict for each named board, for a board made up of `core` and `clock`, or for every known one.
 
-    if engine not in ENGINES:
-        raise UnknownName(f"unknown engine {engine!r}", hint=f"known: {', '.join(ENGINES)}")
-    if clock and not core:
-        raise UsageError("--clock without --core", hint="--core cortex-m4 --clock 150MHz")
-    folders = board_folders()
-    chosen = [load_board(name, folders) for name in boards]
-    if core:
-        chosen.append(made_up_board(core, parse_frequency(clock) if clock else None))
-    if not chosen:
-        chosen = [load_board(name, folders) for name in list_boards(folders)]
-    return fit_boards(read_model(Path(model), shapes, batch=1), chosen, ENGINES[engine])
+    Latency and energy come with their intervals; with `every="1s"`, `cell="cr2032"`, `sleep_current="5uA"` and the like
+    battery life too. `target` is a Linux board that was calibrated. `wishes` filter and sort. Raises EdgeprofError.
+    """
+    from edgeprof.fit_question import ask_fit  # noqa: PLC0415  only here
+
+    return ask_fit(
+        Path(model), boards=boards, core=core, clock=clock, engine=engine, shapes=shapes, target=target,
+        threads=threads, calibrate_with=calibrate_with, use_history=use_history, npu=npu, wishes=wishes,
+        battery=battery,
+    )  # fmt: skip
 
 
 def compare(
@@ -453,7 +296,7 @@ def doctor(target: str = "local") -> Diagnosis:
     from edgeprof.doctor import diagnose  # noqa: PLC0415  only here
 
     place = resolve_target(target)
-    return diagnose(place, _board_of(place, None))
+    return diagnose(place, board_of(place, None))
 
 
 def list_targets() -> tuple[Reachable, ...]:

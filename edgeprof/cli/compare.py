@@ -1,19 +1,26 @@
-"""`edgeprof compare`: two models run in turns, or two results."""
+"""`edgeprof compare`: models run in turns, or results."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgeprof.cli.options import Percent, format_option
 
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from edgeprof.plan import Options
+    from edgeprof.records.comparison import Price
+
 
 @click.command(name="compare")
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--target", default="local", show_default=True, help="Where two models are run.")
+@click.option("--target", "-t", default="local", show_default=True, help="Where models are run.")
 @click.option(
     "--max-regression",
     type=Percent(),
@@ -23,34 +30,90 @@ from edgeprof.cli.options import Percent, format_option
 )
 @click.option("--allow", multiple=True, help="Compare although this differs, such as board or runtime, or all.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads of the runtime.")
+@click.option("--runtime", default="", metavar="litert|tflite|onnxruntime", help="Runtime.  [default: what works]")
+@click.option("--delegate", default="", metavar="xnnpack|none|PATH", help="For .tflite, on both sides.")
+@click.option("--provider", "providers", multiple=True, metavar="NAME", help="For .onnx: cpu, cuda, … May be repeated.")
+@click.option("--cpus", default="", metavar="LIST", help="CPUs to pin to, such as 0-3,6.")
+@click.option("--new-runtime", default="", metavar="NAME", help="Runtime of NEW where it is another one.")
+@click.option("--new-delegate", default="", metavar="xnnpack|none|PATH", help="Delegate of NEW, the same.")
+@click.option("--new-provider", "new_providers", multiple=True, metavar="NAME", help="Provider of NEW, the same.")
+@click.option(
+    "--quality/--no-quality",
+    default=None,
+    help="Compare the outputs for the same inputs.  [default: where the models have as many outputs]",
+)
+@click.option("--inputs", type=click.Path(path_type=Path), help="NPZ of BASE's inputs, first axis: inferences.")
+@click.option("--labels", type=click.Path(path_type=Path), help="Classes for --inputs, NPZ or CSV: accuracy, F1, AUC.")
+@click.option(
+    "--guard",
+    type=click.Choice(("conservative", "balanced", "aggressive")),
+    help="Accuracy that may be lost: 0.5 points, 1.5 points, any.  [default: balanced, with --labels]",
+)
+@click.option("--requests-per-day", type=click.FloatRange(min=0, min_open=True), help="For the cost in the report.")
+@click.option("--price-per-hour", type=click.FloatRange(min=0), help="Price of the machine in $ an hour, the same.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
-@click.option("--strict", is_flag=True, help="INCONCLUSIVE exits 6.")
-@format_option("table", "json", "markdown", "junit")
+@click.option("--all", "show_all", is_flag=True, help="Also show what is the same and what cannot be told.")
+@click.option("--strict", is_flag=True, help="WARN exits 1, INCONCLUSIVE exits 6.")
+@format_option("table", "json", "markdown", "junit", "report")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the JSON comparison here.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the options declare
-    """Compare NEW with BASE: two models (run in turns on --target), or two results or folders of them.
+    """Compare each NEW with BASE: models (run in turns on --target), or results or folders of them.
 
     \b
     edgeprof compare old.tflite new.tflite
+    edgeprof compare fp32.tflite int8.tflite --format report
     edgeprof compare base.json new.json --max-regression 5%
     """  # noqa: D301  click's \b keeps the lines apart
     from edgeprof.api import compare  # noqa: PLC0415  nothing heavy before the options are right
     from edgeprof.cli.progress import progress  # noqa: PLC0415  the same
-    from edgeprof.plan import Options  # noqa: PLC0415  the same
     from edgeprof.report.comparison import exit_code, render_comparisons  # noqa: PLC0415  the same
     from edgeprof.store import check_writable, write_atomically  # noqa: PLC0415  the same
 
+    signal.signal(signal.SIGTERM, _interrupt)
     output: Path | None = given["output"]
     if output is not None:
         check_writable(output)
-    options = Options(runs=300, threads=given["threads"], seed=given["seed"])
     with progress((given["target"],), quiet=given["quiet"], verbose=False) as on_event:
         found = compare(
             given["base"], *given["new"], target=given["target"], max_regression=given["max_regression"],
-            allow=given["allow"], options=options, on_event=lambda plan, event: on_event(given["target"], plan, event),
+            allow=given["allow"], options=_options(given), new_options=_new_options(given), quality=given["quality"],
+            inputs=given["inputs"], labels=given["labels"], guard=given["guard"], price=_price(given),
+            on_event=lambda plan, event: on_event(given["target"], plan, event),
         )  # fmt: skip
     if output is not None:
         write_atomically(output, render_comparisons(found, "json").encode() + b"\n")
-    click.echo(render_comparisons(found, given["format_name"]))
+    click.echo(render_comparisons(found, given["format_name"], whole=given["show_all"]))
     return exit_code(found, strict=given["strict"])
+
+
+def _options(given: dict[str, Any]) -> Options:
+    from edgeprof.plan import Options  # noqa: PLC0415  the same
+    from edgeprof.runtime_choice import parse_cpus  # noqa: PLC0415  the same
+
+    return Options(
+        runs=300, threads=given["threads"], seed=given["seed"], runtime=given["runtime"], delegate=given["delegate"],
+        providers=given["providers"], cpus=parse_cpus(given["cpus"]) if given["cpus"] else (),
+    )  # fmt: skip
+
+
+def _new_options(given: dict[str, Any]) -> Options | None:
+    """Return how NEW is run where that was asked for; what is left out is the runtime's own choice."""
+    if not (given["new_runtime"] or given["new_delegate"] or given["new_providers"]):
+        return None
+    return _options(given)._replace(
+        runtime=given["new_runtime"], delegate=given["new_delegate"], providers=given["new_providers"]
+    )
+
+
+def _price(given: dict[str, Any]) -> Price | None:
+    from edgeprof.records.comparison import Price  # noqa: PLC0415  the same
+
+    requests, price = given["requests_per_day"], given["price_per_hour"]
+    if requests is None and price is not None:
+        raise click.UsageError("--price-per-hour tells nothing without --requests-per-day")
+    return None if requests is None else Price(requests_per_day=requests, price_per_hour_usd=price)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

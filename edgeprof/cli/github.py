@@ -26,6 +26,6 @@ def tell_github(subject: str, findings: Sequence[Finding], markdown: Callable[[]
         return
     try:
         with open(path, "a", encoding="utf-8") as file:  # noqa: PTH123  GitHub's own file, appended to
-            file.write(summary(markdown()))
+            file.write(summary(markdown(), os.fstat(file.fileno()).st_size))
     except OSError as error:
         click.echo(f"edgeprof: the step's summary {path} cannot be written: {error.strerror}", err=True)

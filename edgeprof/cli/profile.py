@@ -136,7 +136,7 @@ if TYPE_CHECKING:
     help="With hard, a missed target is a WARN.",
 )
 @click.option("--strict", is_flag=True, help="WARN exits 1, INCONCLUSIVE exits 6.")
-@format_option("table", "json", "markdown", "csv", "junit", "perfetto")
+@format_option("table", "json", "markdown", "csv", "junit", "html", "perfetto")
 @click.option(
     "-o",
     "--output",

@@ -11,7 +11,7 @@ from edgeprof.cli.options import format_option
 
 @click.command(name="report")
 @click.argument("result", type=click.Path(path_type=Path))
-@format_option("table", "json", "markdown", "csv", "junit", "perfetto")
+@format_option("table", "json", "markdown", "csv", "junit", "html", "perfetto")
 def command(result: Path, format_name: str) -> int:
     """Draw RESULT (a result file, or `last`) again; needs no board.
 

@@ -1,4 +1,4 @@
-"""What a calibration of a board holds: ratios to a reference kernel as they were measured, and what was fitted to them."""
+"""What a calibration of a board holds: measured ratios to a reference kernel, and what was fitted to them."""
 
 from __future__ import annotations
 
@@ -27,15 +27,18 @@ class Observation(Struct, frozen=True, kw_only=True):
 class FittedDtype(Struct, frozen=True, kw_only=True):
     """What a unit of each kind of work costs, in times of the reference kernel.
 
-    `channel_tile` is how many output channels the kernels take at once. `half_width_log` holds 90 % of the micro models
-    when each is predicted from the others, `half_width_networks_log` of those that are chains of several layers;
-    `median_error_ratio` is the median of those predictions' errors.
+    `channel_tile` is how many output channels the kernels take at once, `cache_bytes` beyond what size memory is far.
+    `spreads` are standard deviations of the logarithm by family of work, of micro models that were left out of the fit;
+    `quantile` of their combination hold 90 % of the left-out chains of layers. `median_error_ratio` is the median of
+    all those predictions' errors.
     """
 
     dtype: str
     channel_tile: int
+    cache_bytes: int
     costs: dict[str, float]
-    half_width_log: float
+    spreads: dict[str, float]
+    quantile: float
     median_error_ratio: float
     observations: int
     seen_macs: tuple[float, float]

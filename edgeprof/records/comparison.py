@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from edgeprof.records.quality import Quality  # noqa: TC001  msgspec reads the annotations at run time
 from edgeprof.records.result import (  # noqa: TC001  msgspec reads the annotations at run time
     Basis,
     Finding,
@@ -61,6 +62,13 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
 
 
+class Price(Struct, frozen=True, kw_only=True):
+    """What a comparison is to be priced by, as the user gave it: nothing of it is measured."""
+
+    requests_per_day: float
+    price_per_hour_usd: float | None = None
+
+
 class LaunchRatio(Struct, frozen=True, kw_only=True):
     """One launch with both models in one process: the median of log(new / base) over its pairs of inferences."""
 
@@ -83,3 +91,5 @@ class Comparison(Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     warnings: tuple[Warned, ...]
     techniques: tuple[str, ...] = ()
+    quality: Quality | None = None
+    price: Price | None = None

@@ -11,6 +11,9 @@ from edgeprof.records.result import Finding, Metric, ModelFacts  # noqa: TC001  
 FitVerdict = Literal["READY", "READY WITH WARNINGS", "NOT READY", "UNKNOWN"]
 Bound = Literal["memory", "compute"]
 
+LATENCY, ENERGY, LIFE = "latency_p50_s", "energy_per_inference_j", "battery_life_s"
+"""The metrics of what an inference costs on a board."""
+
 
 class Roofline(Struct, frozen=True, kw_only=True):
     """The lower bound of one operator's time on a board, and which side of the ridge it is on."""
@@ -78,7 +81,11 @@ class Inspection(Struct, frozen=True, kw_only=True):
 
 
 class BoardFit(Struct, frozen=True, kw_only=True):
-    """A model against one board."""
+    """A model against one board. `metrics` holds estimates too; one that is not known is null with its reason.
+
+    `engine` executes the model there; `confidence` says how the question stands to the data behind the latency.
+    `does_it` is false where a wish is not met, null where what was wished for is not known; `unmet` says which and why.
+    """
 
     board: str
     name: str
@@ -87,12 +94,24 @@ class BoardFit(Struct, frozen=True, kw_only=True):
     metrics: dict[str, Metric]
     findings: tuple[Finding, ...]
     shrink: str = ""
+    engine: str = ""
+    confidence: Literal["known", "extrapolated", "unknown"] = "unknown"
+    price_usd: float | None = None
+    does_it: bool | None = None
+    unmet: tuple[str, ...] = ()
 
 
 class Fit(Struct, frozen=True, kw_only=True):
-    """A model against boards."""
+    """A model against boards, in the order asked for. `left_out` boards do not do what was wished for, or may not.
+
+    `cheapest` is the id of the board with the lowest known price that does it; `answer` says so in words.
+    """
 
     model: ModelFacts
     engine: str
     assumptions: tuple[str, ...]
     boards: tuple[BoardFit, ...]
+    wishes: tuple[str, ...] = ()
+    left_out: tuple[BoardFit, ...] = ()
+    cheapest: str | None = None
+    answer: str = ""

@@ -6,7 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from edgeprof.records.events import Json, RuntimeFound  # noqa: TC001  msgspec reads the annotations at run time
+from edgeprof.records.diagnosis import Advice  # noqa: TC001  msgspec reads the annotations at run time
+from edgeprof.records.events import Json, RuntimeFound  # noqa: TC001  the same
 from edgeprof.records.sensors import SamplingCost, SensorSeries  # noqa: TC001  the same
 
 Basis = Literal["measured", "computed", "emulated", "simulated", "estimated", "declared"]
@@ -312,3 +313,4 @@ class Result(Struct, frozen=True, kw_only=True):
     sensors: tuple[SensorSeries, ...]
     findings: tuple[Finding, ...]
     warnings: tuple[Warned, ...]
+    advice: tuple[Advice, ...] = ()

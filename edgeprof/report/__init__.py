@@ -16,6 +16,7 @@ FORMATS = {
     "markdown": "edgeprof.report.markdown",
     "csv": "edgeprof.report.csv",
     "junit": "edgeprof.report.junit",
+    "html": "edgeprof.report.html",
     "perfetto": "edgeprof.report.perfetto",
 }
 """Each module has `render(results) -> str`; it is imported when its format is asked for."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MOST_ANNOTATIONS = 10
 """GitHub shows ten errors and ten warnings of a step; the summary has them all."""
 MOST_SUMMARY_BYTES = 1 << 20
+CUT = "\n\n(cut: a step's summary holds 1 MiB)\n\n"
 COMMANDS = {"FAIL": "error", "WARN": "warning", "INCONCLUSIVE": "warning"}
 
 
@@ -38,12 +39,18 @@ def summary_path(environment: Mapping[str, str]) -> str | None:
     return environment.get("GITHUB_STEP_SUMMARY") or None
 
 
-def summary(markdown: str) -> str:
-    """Return what is appended: the Markdown, cut where a step's summary would be refused whole."""
-    if len(markdown.encode()) < MOST_SUMMARY_BYTES:
-        return f"{markdown}\n\n"
-    cut = markdown.encode()[: MOST_SUMMARY_BYTES - 200].decode("utf-8", "ignore")
-    return f"{cut.rpartition(chr(10))[0]}\n\n(cut: a step's summary holds 1 MiB)\n\n"
+def summary(markdown: str, already_bytes: int = 0) -> str:
+    """Return what is appended: the Markdown, cut where the step's summary would be refused whole.
+
+    `already_bytes` are in the file from before: the limit is of all that a step appends.
+    """
+    room = MOST_SUMMARY_BYTES - already_bytes
+    whole = f"{markdown}\n\n"
+    if len(whole.encode()) <= room:
+        return whole
+    cut = markdown.encode()[: max(0, room - len(CUT.encode()))].decode("utf-8", "ignore")
+    said = f"{cut.rpartition(chr(10))[0]}{CUT}"
+    return said if len(said.encode()) <= room else ""
 
 
 def _text(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgeprof.report.advice import HEADING, advice_left, shown_advice
 from edgeprof.report.rows import heading, sections
 from edgeprof.sensor_summary import sensor_line
 
@@ -35,6 +36,12 @@ def _lines(result: Result) -> Iterator[str]:
         for row in rows:
             note = row.bounds or row.reason
             yield f"| {row.title} | {row.value} | {escape(note)} | {row.basis} | {row.samples} |"
+    if result.advice:
+        yield f"\n{HEADING}:\n"
+        for one in shown_advice(result.advice):
+            yield f"- {escape(one.text)}"
+        if left := advice_left(result.advice):
+            yield f"- {escape(left)}"
     for warned in result.warnings:
         advice = f" {escape(warned.advice)}" if warned.advice else ""
         yield f"\n> **{escape(warned.text)}**{advice}"

@@ -32,12 +32,20 @@ def render(results: Sequence[Result]) -> str:
 
 def _events(process: int, result: Result) -> Iterator[dict[str, Any]]:
     yield _named("process_name", process, 0, heading(result))
-    starts = [*result.samples.start_s, *(series.time_s[0] for series in result.sensors if series.time_s)]
-    begin_s = min(starts, default=0.0)
-    yield from _samples(process, result, begin_s)
+    timed = not _counts(result)
+    sensed = [series.time_s[0] for series in result.sensors if series.time_s]
+    begin_s = min([*(result.samples.start_s if timed else ()), *sensed], default=0.0)
+    if timed:
+        yield from _samples(process, result, begin_s)
     yield from _operators(process, result)
     for series in result.sensors:
         yield from _counter(process, series, begin_s)
+
+
+def _counts(result: Result) -> bool:
+    """Say whether the board counts instructions or cycles: its samples are no times then, and have no place in time."""
+    counted = (result.metrics.get(name) for name in ("instructions_count", "cycles_count"))
+    return "latency_p50_s" not in result.metrics and any(metric and metric.value is not None for metric in counted)
 
 
 def _samples(process: int, result: Result, begin_s: float) -> Iterator[dict[str, Any]]:

@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from edgeprof.report.advice import HEADING, advice_left, shown_advice
 from edgeprof.report.rows import heading, sections
 from edgeprof.report.sustained import over_time
 from edgeprof.sensor_summary import sensor_line
 from edgeprof.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from edgeprof.records.result import Finding, Metric, OperatorTime, Result, Warned
 
@@ -72,6 +73,8 @@ def _draw(console: Console, result: Result) -> None:
         console.print(_operators(result))
     if result.findings:
         console.print(_findings(result.findings))
+    for line in _advice(result):
+        console.print(line)
     for warned in result.warnings:
         console.print(_warning(warned))
     sensors = sensor_line(result.breakdowns.get("sensors", {}))
@@ -124,6 +127,17 @@ def _findings(findings: Sequence[Finding]) -> Table:
         verdict = Text(finding.verdict, style=VERDICT_STYLES[finding.verdict])
         table.add_row(verdict, Text(finding.limit), Text(finding.reason))
     return table
+
+
+def _advice(result: Result) -> Iterator[Text]:
+    if not result.advice:
+        return
+    yield Text(HEADING, style="italic")
+    for one in shown_advice(result.advice):
+        yield Text(f"  · {one.text}")
+    if left := advice_left(result.advice):
+        yield Text(f"    {left}", style="dim")
+    yield Text()
 
 
 def _warning(warned: Warned) -> Text:
