@@ -227,9 +227,12 @@ def _idle_around(
             continue
         integral = between(cumulated, start_s, max(start_s, end_s))
         readings = max(0.0, integral.covered_s) * readings_hz(trace)
-        if readings < FEWEST_IDLE_READINGS or integral.gap_ratio > LARGEST_GAP_RATIO or integral.average_w is None:
+        if readings < FEWEST_IDLE_READINGS:
             reason = f"{readings:.0f} readings of idle {side} the window, {FEWEST_IDLE_READINGS} are needed"
             return Idle(None, None, reason)
+        if integral.gap_ratio > LARGEST_GAP_RATIO or integral.average_w is None:
+            missing = f"{integral.gap_ratio:.1%} of idle {side} the window is missing in the trace"
+            return Idle(None, None, f"{missing}, at most {LARGEST_GAP_RATIO:.0%} may be")
         whole = asked.span_s is not None  # a span that a person chose is the state, all of it
         powers.append(integral.average_w if whole else _lasting(cumulated, start_s, end_s))
         means.append(integral.average_w)
