@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from edgeprof.links.ssh_keys import OfferedKey
     from edgeprof.reachable import Reachable
     from edgeprof.records.checks import Diagnosis
-    from edgeprof.records.comparison import Comparison
+    from edgeprof.records.comparison import Comparison, Price
     from edgeprof.records.events import Event
     from edgeprof.records.inspection import Fit, Inspection
     from edgeprof.records.result import Basis, Plan, Result
@@ -253,42 +253,47 @@ def fit(  # noqa: PLR0913  one keyword an option of the command line
     )  # fmt: skip
 
 
-def compare(
+def compare(  # noqa: PLR0913  one keyword an option of the command line
     base: str | Path,
     *new: str | Path,
     target: str = "local",
     max_regression: float = 0.03,
     allow: Sequence[str] = (),
     options: Options = DEFAULTS,
+    new_options: Options | None = None,
+    quality: bool | None = None,
+    inputs: str | Path | None = None,
+    labels: str | Path | None = None,
+    guard: Literal["conservative", "balanced", "aggressive"] | None = None,
+    price: Price | None = None,
     on_event: Callable[[Plan, Event], None] | None = None,
 ) -> tuple[Comparison, ...]:
     """Compare each of `new` with `base`: models, run in turns on the target, or results (files or folders of them).
 
-    What is not comparable is refused unless `allow` names what differs. Raises EdgeprofError and nothing else.
+    What is not comparable is refused unless `allow` names what differs. `quality` None compares the outputs of models
+    where that can be done; `labels` are classes for `inputs`. Raises EdgeprofError and nothing else.
     """
-    from edgeprof.side_by_side import Ears, compare_models, compare_saved, is_model  # noqa: PLC0415  only here
+    from edgeprof.compare_request import Wanted, are_models  # noqa: PLC0415  only here
+    from edgeprof.saved_results import compare_saved  # noqa: PLC0415  only here
+    from edgeprof.side_by_side import Ears, compare_models  # noqa: PLC0415  the same
 
     paths = [Path(base), *map(Path, new)]
-    if len(paths) < 2:  # noqa: PLR2004  two are compared
-        raise UsageError("one thing cannot be compared", hint="edgeprof compare BASE NEW")
-    models = [is_model(path) for path in paths]
-    if not any(models):
+    wanted = Wanted(
+        max_regression=max_regression, allow=tuple(allow), quality=quality, inputs=Path(inputs) if inputs else None,
+        labels=Path(labels) if labels else None, guard=guard, new_options=new_options, price=price,
+    )  # fmt: skip
+    if not are_models(paths, wanted):
         return tuple(
             found
             for path in paths[1:]
-            for found in compare_saved(paths[0], path, max_regression=max_regression, allow=allow)
+            for found in compare_saved(paths[0], path, max_regression=max_regression, allow=allow, price=price)
         )
-    if not all(models):
-        raise UsageError("a model and a result cannot be compared", hint="profile the model with -o first")
     ears = Ears(on_event, Stop())
 
-    def run(path: Path) -> Result:
-        return profile(path, target, options=options, on_event=on_event, stop=ears.stop)
+    def run(path: Path, chosen: Options, given: Path | None, heard: Callable[[Plan, Event], None]) -> Result:
+        return profile(path, target, options=chosen, inputs=given, on_event=heard, stop=ears.stop)
 
-    return tuple(
-        compare_models(paths[0], path, target, run, options, max_regression=max_regression, allow=allow, ears=ears)
-        for path in paths[1:]
-    )
+    return compare_models(paths, target, run, options, wanted, ears)
 
 
 def doctor(target: str = "local") -> Diagnosis:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgeprof.boards import flash_bytes, largest_contiguous_sram_bytes
+from edgeprof.estimate.model import known_engines
+from edgeprof.fit_costs import NOTHING, board_costs, board_engine, model_features
+from edgeprof.fit_wishes import Wishes, cheapest, granted, ordered, wishes_in_words
 from edgeprof.model.arena import greedy_arena_plan
 from edgeprof.model.graph import tensor_bytes
 from edgeprof.model.memory import liveness
@@ -17,6 +20,10 @@ from edgeprof.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgeprof.battery.options import BatteryOptions
+    from edgeprof.estimate.features import Features
+    from edgeprof.fit_costs import Evidence
+    from edgeprof.fit_wishes import SortKey
     from edgeprof.model.graph import Graph
 
 KIB = 1024
@@ -42,7 +49,9 @@ TFLM = Engine(
     source="declared: 64 KiB of TFLM with its kernels, 4 KiB of stack, up to 966 B of persistent buffers an operator"
     " (the most that TFLM records for the MLPerf Tiny models, on a 64-bit host)",
 )
-ENGINES = {"tflm": TFLM, "tflm+cmsis-nn": TFLM._replace(name="tflm+cmsis-nn")}
+ENGINES = {name: TFLM._replace(name=name) for name in ("tflm", *known_engines())}
+"""Only TFLM's memory was looked at: the others' code, stack and arena are taken to be like its."""
+
 SCRATCH_FACTOR = 2.0
 """Tuned ports of TFLM give the MLPerf Tiny models 1.1 to 2 times their live tensors (scratch buffers, structures)."""
 
@@ -79,32 +88,78 @@ class Need(NamedTuple):
     missing: str = ""
 
 
-def fit_boards(graph: Graph, boards: Sequence[Board], engine: Engine = TFLM) -> Fit:
-    """Return one verdict a board."""
+class Question(NamedTuple):
+    """What is asked besides whether it fits. `engine` None: TFLM, with CMSIS-NN on a Cortex-M."""
+
+    engine: str | None = None
+    battery: BatteryOptions | None = None
+    wishes: Wishes = Wishes()
+    evidence: Evidence = NOTHING
+
+
+def fit_boards(
+    graph: Graph, boards: Sequence[Board], engine: Engine | None = None, question: Question | None = None
+) -> Fit:
+    """Return one verdict a board; those that a wish rules out, or may, are in `left_out`."""
+    asked = question or Question()
+    if engine is not None:
+        asked = asked._replace(engine=engine.name)
+    read = model_features(graph, asked.evidence.model)
+    fits = [granted(fit_board(graph, board, engine, asked, read), asked.wishes) for board in boards]
+    wishes = wishes_in_words(asked.wishes)
+    best, answer = cheapest(fits) if wishes else (None, "")
+    kept = [board for board in fits if not wishes or board.does_it]
+    sort = asked.wishes.sort or _sort(asked)
     return Fit(
         model=model_facts(graph),
-        engine=engine.name,
-        assumptions=(engine.source, f"up to {SCRATCH_FACTOR:g} times the planned arena for kernels' scratch buffers"),
-        boards=tuple(fit_board(graph, board, engine) for board in boards),
+        engine=asked.engine or "tflm, with CMSIS-NN on a Cortex-M",
+        assumptions=(TFLM.source, f"up to {SCRATCH_FACTOR:g} times the planned arena for kernels' scratch buffers"),
+        boards=ordered(kept, sort) if sort else tuple(kept),
+        wishes=wishes,
+        left_out=ordered([board for board in fits if board not in kept], sort or "name"),
+        cheapest=best,
+        answer=answer,
     )
 
 
-def fit_board(graph: Graph, board: Board, engine: Engine) -> BoardFit:
-    """Judge flash, memory and operators of one board."""
-    needs = linux_needs(graph, board) if board.kind == "linux" else mcu_needs(graph, board, engine)
+def _sort(asked: Question) -> SortKey | None:
+    """Return the order that goes with what was asked; none keeps that of the boards."""
+    if asked.battery is not None or asked.wishes.min_life_s is not None:
+        return "life"
+    if asked.wishes.max_energy_j is not None:
+        return "energy"
+    return "latency" if asked.wishes.max_latency_s is not None else None
+
+
+def fit_board(
+    graph: Graph,
+    board: Board,
+    engine: Engine | None = None,
+    asked: Question | None = None,
+    read: Features | None = None,
+) -> BoardFit:
+    """Judge flash, memory and operators of one board, and estimate what an inference costs there."""
+    asked = asked or Question(engine=engine.name if engine else None)
+    runs = engine or ENGINES[board_engine(board, asked.engine)]
+    needs = linux_needs(graph, board) if board.kind == "linux" else mcu_needs(graph, board, runs)
     findings = [_finding(need, board) for need in needs]
     if board.kind != "linux":
-        findings.append(_operators(graph, engine))
+        findings.append(_operators(graph, runs))
     verdict = _verdict(findings)
     worst = next((w for w in ("FAIL", "INCONCLUSIVE", "WARN") if any(f.verdict == w for f in findings)), "PASS")
+    costs = board_costs(graph, read or model_features(graph, None), board, asked.engine, asked.battery, asked.evidence)
+    metrics = {need.metric: _metric(need) for need in needs} | costs.metrics
     return BoardFit(
         board=board.id,
         name=board.name,
         verdict=verdict,
         reason="; ".join(finding.reason for finding in findings if finding.verdict == worst),
-        metrics={need.metric: _metric(need) for need in needs},
+        metrics=metrics,
         findings=tuple(findings),
         shrink=_largest(graph, findings) if verdict == "NOT READY" else "",
+        engine=costs.engine,
+        confidence=costs.latency.confidence_class,
+        price_usd=board.price_usd,
     )
 
 

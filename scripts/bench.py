@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder by itself
 
 from scripts import (
+    bench_calibrate,
+    bench_compare,
     bench_estimator,
     bench_fidelity,
     bench_help,
@@ -36,11 +38,13 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
     "fidelity": bench_fidelity.run,
     "neighbour": bench_neighbour.run,
     "help": bench_help.run,
+    "compare": bench_compare.run,
     "ssh": bench_ssh.run,
     "static": bench_static.run,
     "sensors": bench_sensors.run,
     "meters": bench_meters.run,
     "estimator": bench_estimator.run,
+    "calibrate": bench_calibrate.run,
 }
 
 

@@ -30,7 +30,8 @@ from edgeprof.model.cost import model_cost
 from edgeprof.model.memory import greedy_arena_plan, liveness
 from edgeprof.model.onnx import read_onnx
 from edgeprof.model.tflite import is_tflite, read_tflite
-from edgeprof.report.inspection import render_fit, render_inspection
+from edgeprof.report.fit import render_fit
+from edgeprof.report.inspection import render_inspection
 
 slow_s = 2.0
 BOARD = load_board("jetson-orin-nano")

@@ -15,7 +15,7 @@ from edgeprof.errors import EdgeprofError, did_you_mean
 COMMANDS = {
     "profile": "Measure a model on this machine, on a board or on a simulated one.",
     "inspect": "Show what a model needs: operators, MACs, parameters, memory. No board needed.",
-    "fit": "Tell on which boards a model fits, and what to shrink where it does not.",
+    "fit": "Tell on which boards a model fits, how fast, on what energy and for how long on a cell.",
     "calibrate": "Measure micro models on a Linux board, so that other models can be predicted for it.",
     "check": "Judge a model, an app bundle or a result by limits.",
     "readiness": "Tell whether a measured model is ready for a phone, an edge device, a vehicle, …, with evidence.",

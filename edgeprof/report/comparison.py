@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from edgeprof.metrics import metric_kind
+from edgeprof.regression import GATED
 from edgeprof.units import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgeprof.records.comparison import Change, Comparison
+    from edgeprof.records.quality import Quality
+    from edgeprof.records.result import Verdict
 
 SIGNS = {"better": "better", "worse": "WORSE", "same": "same", "cannot tell": "?"}
-STYLES = {"better": "green", "worse": "bold red", "same": "dim", "cannot tell": "yellow"}
-VERDICT_STYLES = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red", "SKIP": "dim", "INCONCLUSIVE": "yellow"}
+GRAVITY: tuple[Verdict, ...] = ("FAIL", "WARN", "INCONCLUSIVE", "PASS", "SKIP")
 
 
-def render_comparisons(found: Sequence[Comparison], format_name: str) -> str:
-    """Return the comparisons in a format."""
-    return FORMATS[format_name](found)
+def render_comparisons(found: Sequence[Comparison], format_name: str, *, whole: bool = False) -> str:
+    """Return the comparisons in a format; `whole` also draws what is the same and what cannot be told."""
+    return FORMATS[format_name](found, whole)
 
 
 def exit_code(found: Sequence[Comparison], *, strict: bool = False) -> int:
@@ -29,74 +31,162 @@ def exit_code(found: Sequence[Comparison], *, strict: bool = False) -> int:
     verdicts = {finding.verdict for one in found for finding in one.findings}
     if any(warned.code == "broken-off" for one in found for warned in one.warnings):
         return 5
-    if "FAIL" in verdicts:
+    if "FAIL" in verdicts or (strict and "WARN" in verdicts):
         return 1
     return 6 if strict and "INCONCLUSIVE" in verdicts else 0
 
 
-def _json(found: Sequence[Comparison]) -> str:
-    whole = msgspec.json.encode(found[0] if len(found) == 1 else found)
-    return msgspec.json.format(whole, indent=1).decode()
+def worst(one: Comparison) -> Verdict:
+    """Return the gravest verdict of a comparison; without findings nothing failed."""
+    verdicts = {finding.verdict for finding in one.findings}
+    return next((verdict for verdict in GRAVITY if verdict in verdicts), "PASS")
 
 
-def shown_change(change: Change) -> tuple[str, str, str, str]:
+# ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Shown(NamedTuple):
+    """Changes that get a row, in the order of their weight, and those that get a word."""
+
+    rows: tuple[Change, ...]
+    same: tuple[Change, ...]
+    open: tuple[Change, ...]
+
+
+def shown_changes(one: Comparison, *, whole: bool = False) -> Shown:
+    """Return what the gate looks at and what is decided, apart from the rest."""
+    gated = [change for change in one.changes if change.metric in GATED]
+    decided = [c for c in one.changes if c.metric not in GATED and c.verdict in {"better", "worse"}]
+    rest = [c for c in one.changes if c.metric not in GATED and c.verdict not in {"better", "worse"}]
+    if whole:
+        return Shown((*gated, *decided, *rest), (), ())
+    same = tuple(change for change in rest if change.verdict == "same")
+    return Shown((*gated, *decided), same, tuple(change for change in rest if change.verdict != "same"))
+
+
+class ShownChange(NamedTuple):
+    """A change as text."""
+
+    base: str
+    new: str
+    ratio: str
+    verdict: str
+
+
+def shown_change(change: Change) -> ShownChange:
     """Return base, new, change with bounds, and verdict, as text."""
-    base, new = (("—" if v is None else format_value(change.metric, v)) for v in (change.base, change.new))
-    ratio = "" if change.change_ratio is None else f"{change.change_ratio * 100:+.2f} %"
+    base, new = (value_text(change.metric, value) for value in (change.base, change.new))
+    ratio = ratio_text(change.change_ratio)
     if change.way != "exact" and change.low is not None and change.high is not None:
         ratio += f" ({change.low * 100:+.2f} … {change.high * 100:+.2f})"
-    return base, new, ratio, SIGNS[change.verdict]
+    return ShownChange(base, new, ratio, SIGNS[change.verdict])
+
+
+def value_text(metric: str, value: float | None) -> str:
+    """Return a figure with its unit, a dash where there is none."""
+    return "—" if value is None else format_value(metric, value)
+
+
+def ratio_text(ratio: float | None) -> str:
+    """Return a change in percent; from 10 times on as a factor."""
+    if ratio is None:
+        return ""
+    return f"{ratio * 100:+.2f} %" if ratio < 9 else f"{ratio + 1:.1f} times"  # noqa: PLR2004  ten times
+
+
+def titles(changes: Sequence[Change]) -> str:
+    """Return the names of metrics, in one line."""
+    return ", ".join(metric_kind(change.metric).title for change in changes)
 
 
 def heading(one: Comparison) -> str:
     """Return what is compared with what, and where."""
     where = one.base.target if one.base.target == one.new.target else f"{one.base.target} and {one.new.target}"
-    return f"{one.new.name} against {one.base.name} on {where}"
+    runtimes = one.base.runtime if one.base.runtime == one.new.runtime else f"{one.base.runtime} and {one.new.runtime}"
+    return f"{one.new.name} against {one.base.name} on {where}{', ' + runtimes if runtimes else ''}"
 
 
 def how_sure(one: Comparison) -> str:
     """Return one line on what the latency's verdict rests on."""
-    if one.launches:
-        pairs = sum(launch.pairs for launch in one.launches)
-        return f"latency: {pairs:,} pairs of inferences in turns over {len(one.launches)} fresh launches"
-    if any(change.way == "saved" and change.metric == "latency_p50_s" for change in one.changes):
-        return "latency: two saved results support coarse verdicts only; compare the models themselves for fine ones"
+    latency = next((change for change in one.changes if change.metric == "latency_p50_s"), None)
+    if latency is not None and latency.way == "interleaved":
+        return f"latency: {latency.method}"
+    if latency is not None and latency.way == "saved":
+        return "latency: two separate runs support coarse verdicts only; compare the models themselves for fine ones"
     return "exact figures need no repetition"
 
 
-def _table(found: Sequence[Comparison]) -> str:
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415  only for the table
-    from rich.table import Table  # noqa: PLC0415  the same
-    from rich.text import Text  # noqa: PLC0415  the same
-
-    from edgeprof.report.table import captured, text_console  # noqa: PLC0415  the same
-
-    console = text_console()
-    for one in found:
-        console.print(Text(heading(one), style="bold"))
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        table.add_column("")
-        for name in ("base", "new", "change"):
-            table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("verdict", no_wrap=True)
-        table.add_column("basis", no_wrap=True, style="dim")
-        for change in one.changes:
-            base, new, ratio, said = shown_change(change)
-            title = metric_kind(change.metric).title
-            table.add_row(title, base, new, ratio, Text(said, style=STYLES[change.verdict]), change.basis)
-        console.print(table)
-        for difference in one.differences:
-            console.print(
-                Text(f"! {difference.what} differs: {difference.base} against {difference.new}", style="yellow")
-            )
-        for finding in one.findings:
-            line = Text(f"{finding.verdict:<13}", style=VERDICT_STYLES[finding.verdict])
-            line.append(f"{metric_kind(finding.metric).title}: {finding.reason}")
-            console.print(line)
-        for warned in one.warnings:
-            console.print(Text(f"! {warned.text}\n  → {warned.advice}", style="yellow"))
-        console.print(Text(how_sure(one), style="dim"))
-    return captured(console)
+def sentence(text: str) -> str:
+    """Return a line as the beginning of a sentence; the rest of it stays as it is written."""
+    return text[:1].upper() + text[1:]
 
 
-FORMATS: dict[str, Callable[[Sequence[Comparison]], str]] = {"table": _table, "json": _json}
+def quality_line(quality: Quality) -> str:
+    """Return one line on the outputs; empty where nobody asked for them."""
+    if quality.distance is None:
+        return f"outputs not compared: {quality.reason}" if quality.reason and quality.inputs else ""
+    far = quality.distance
+    error = "not finite on one side" if far.max_abs_error is None else f"{far.max_abs_error:.4g}"
+    cosine = "" if far.cosine is None else f", cosine at least {far.cosine:.6f}"
+    what = "top-1 classes" if far.compared == "top-1" else "elements (within 1 % of the largest)"
+    told = (
+        f"outputs, {quality.inputs}: largest error {error} (largest value {far.largest_value:.4g}){cosine},"
+        f" {far.agreement_ratio * 100:.2f} % of {what} agree"
+    )
+    return told + "".join(f"; {note}" for note in quality.notes)
+
+
+def scores_line(quality: Quality) -> str:
+    """Return one line on the labels; empty where there are none."""
+    base, new = quality.base, quality.new
+    if base is None or new is None:
+        return ""
+    parts = [
+        f"accuracy {base.accuracy_ratio * 100:.2f} % → {new.accuracy_ratio * 100:.2f} %",
+        f"F1 (macro) {base.f1_macro:.4f} → {new.f1_macro:.4f}",
+    ]
+    if base.auc is not None and new.auc is not None:
+        parts.append(f"AUC {base.auc:.4f} → {new.auc:.4f}")
+    return f"{base.labels:,} labels: {', '.join(parts)}"
+
+
+# ── formats ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _json(found: Sequence[Comparison], _whole: bool) -> str:  # noqa: FBT001  the formats' signature
+    whole = msgspec.json.encode(found[0] if len(found) == 1 else found)
+    return msgspec.json.format(whole, indent=1).decode()
+
+
+def _junit(found: Sequence[Comparison], _whole: bool) -> str:  # noqa: FBT001  the same
+    from edgeprof.report.junit import render_suites  # noqa: PLC0415  only for this format
+
+    return render_suites((heading(one), one.findings) for one in found)
+
+
+def _table(found: Sequence[Comparison], whole: bool) -> str:  # noqa: FBT001  the same
+    from edgeprof.report.comparison_table import render  # noqa: PLC0415  the same
+
+    return render(found, whole=whole)
+
+
+def _markdown(found: Sequence[Comparison], whole: bool) -> str:  # noqa: FBT001  the same
+    from edgeprof.report.comparison_markdown import render  # noqa: PLC0415  the same
+
+    return render(found, whole=whole)
+
+
+def _report(found: Sequence[Comparison], _whole: bool) -> str:  # noqa: FBT001  the same
+    from edgeprof.report.optimisation import render  # noqa: PLC0415  the same
+
+    return render(found)
+
+
+FORMATS: dict[str, Callable[[Sequence[Comparison], bool], str]] = {
+    "table": _table, "json": _json, "markdown": _markdown, "junit": _junit, "report": _report,
+}  # fmt: skip
+
+
+def have_one_base(found: Sequence[Comparison]) -> bool:
+    """Tell whether several models were compared with the same one, so that a table shows them side by side."""
+    return len(found) > 1 and len({one.base.id for one in found}) == 1

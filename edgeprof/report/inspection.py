@@ -1,4 +1,4 @@
-"""What inspect and fit found, as text."""
+"""What inspect found, as text."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from edgeprof.units import format_bytes, format_duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgeprof.records.inspection import BoardFit, Fit, InspectedOperator, Inspection
+    from edgeprof.records.inspection import InspectedOperator, Inspection
 
     Rows = Sequence[tuple[int, InspectedOperator]]
 
 TOP = 40
 CURVE_ROWS = 32
-VERDICT_STYLES = {"READY": "green", "READY WITH WARNINGS": "yellow", "NOT READY": "red", "UNKNOWN": "dim"}
 
 
 def render_inspection(inspection: Inspection, format_name: str, *, sort: str = "order", top: int | None = TOP) -> str:
@@ -209,86 +208,4 @@ def _inspection_markdown(inspection: Inspection, sort: str, top: int | None) -> 
         lines.append(f"| {index} | {kind} | {shape} | {macs} | {operator.parameters_count:,} | {live} |")
     lines += [f"\n{text}" for text in _left_out(inspection, len(rows), top)]
     lines += [f"\n> {escape(text)}" for text in inspection.warnings]
-    return "\n".join(lines)
-
-
-# ── fit ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def render_fit(fit: Fit, format_name: str) -> str:
-    """Return verdicts in a format."""
-    match format_name:
-        case "json":
-            return msgspec.json.format(msgspec.json.encode(fit), indent=1).decode()
-        case "csv":
-            return _fit_csv(fit)
-        case "markdown":
-            return _fit_markdown(fit)
-        case _:
-            return _fit_table(fit)
-
-
-def _fit_table(fit: Fit) -> str:
-    """Return a line for each board with what is left over, and under it why where it is not READY."""
-    paper = page()
-    boards = "1 board" if len(fit.boards) == 1 else f"{len(fit.boards)} boards"
-    lines = [paper.styled(printable(f"{fit.model.name} ({format_bytes(fit.model.bytes or 0)}) on {boards}"), "bold")]
-    lines += [line for text in _needs(fit) for line in _hanging(f"· needs {text}", paper.width)]
-    head = (Column("board"), Column("verdict"), Column("flash", right=True), Column("memory", right=True))
-    rows = []
-    for board in fit.boards:
-        memory = _left(board, "sram_peak_bytes") or _left(board, "memory_peak_bytes")
-        verdict = Cell(board.verdict, VERDICT_STYLES[board.verdict])
-        rows.append((board.board, verdict, _left(board, "flash_bytes"), memory))
-    title, rule, *drawn = columns(paper, head, rows)
-    lines += ["", title, rule]
-    for board, line in zip(fit.boards, drawn, strict=True):
-        why = [] if board.verdict == "READY" else [f"{board.reason}."]
-        why += [f"Shrink first: {board.shrink}."] if board.shrink else []
-        lines += [
-            line,
-            *(paper.styled(f"    {text}", "dim") for text in wrapped(" ".join(why), paper.width - 4) if text),
-        ]
-    lines.append("")
-    for assumption in fit.assumptions if any("sram_peak_bytes" in board.metrics for board in fit.boards) else ():
-        lines += [paper.styled(line, "dim") for line in _hanging(f"· on microcontrollers: {assumption}", paper.width)]
-    return "\n".join(lines)
-
-
-def _needs(fit: Fit) -> list[str]:
-    """Return what the model needs of each kind of memory, which is the same on all boards of a kind."""
-    names = {"flash_bytes": "flash", "sram_peak_bytes": "SRAM in one block", "memory_peak_bytes": "RAM under Linux"}
-    found: dict[str, str] = {}
-    for board in fit.boards:
-        for name, metric in board.metrics.items():
-            if metric.value is not None and name not in found:
-                more = metric.high is not None and metric.high > metric.value and name == "sram_peak_bytes"
-                most = f" to {format_bytes(metric.high or 0)}" if more else ""
-                found[name] = f"{format_bytes(metric.value)}{most} of {names[name]} ({metric.method})"
-    return list(found.values())
-
-
-def _left(board: BoardFit, metric: str) -> str:
-    finding = next((finding for finding in board.findings if finding.metric == metric), None)
-    if finding is None or finding.value is None or finding.threshold is None:
-        return ""
-    left = finding.threshold - finding.value
-    return f"{format_bytes(left)} left" if left >= 0 else f"{format_bytes(-left)} short"
-
-
-def _fit_csv(fit: Fit) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("board", "verdict", "metric", "finding", "needs", "has", "reason"))
-    for board in fit.boards:
-        for finding in board.findings:
-            value = "" if finding.value is None else finding.value
-            has = "" if finding.threshold is None else finding.threshold
-            writer.writerow((board.board, board.verdict, finding.metric, finding.verdict, value, has, finding.reason))
-    return out.getvalue().rstrip("\n")
-
-
-def _fit_markdown(fit: Fit) -> str:
-    lines = [f"### {escape(fit.model.name)}", "", "| board | verdict | why |", "| --- | --- | --- |"]
-    lines += [f"| {board.board} | {board.verdict} | {escape(board.reason)} |" for board in fit.boards]
     return "\n".join(lines)

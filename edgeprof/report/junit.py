@@ -20,15 +20,16 @@ _unwritable = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def render(results: Sequence[Result]) -> str:
     """Return the findings of several results, a suite each."""
-    return _document((heading(result), result.findings) for result in results)
+    return render_suites((heading(result), result.findings) for result in results)
 
 
 def render_check(report: CheckReport) -> str:
     """Return the findings of one check as one suite."""
-    return _document([(report.path, report.findings)])
+    return render_suites([(report.path, report.findings)])
 
 
-def _document(suites: Iterable[tuple[str, Sequence[Finding]]]) -> str:
+def render_suites(suites: Iterable[tuple[str, Sequence[Finding]]]) -> str:
+    """Return findings as one document: a suite a name, a case a finding."""
     root = ET.Element("testsuites", name="edgeprof")
     total = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
     for name, findings in suites:

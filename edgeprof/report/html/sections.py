@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgeprof.metrics import metric_kind
+from edgeprof.report.advice import HEADING, shown_advice
 from edgeprof.report.html.elements import Markup, element, joined, table
 from edgeprof.report.rows import heading, row_of, sections
 from edgeprof.sensor_summary import sensor_line
@@ -61,6 +62,7 @@ def verdict(result: Result) -> Markup:
         _headline(result),
         _tiles(result),
         _findings(result.findings),
+        _advice(result),
         *(_warning(warned) for warned in result.warnings),
         class_="verdict",
     )
@@ -114,6 +116,17 @@ def _findings(findings: Sequence[Finding]) -> Markup:
 def _source(finding: Finding) -> Markup:
     parts = [finding.tier, f"basis {finding.basis}" if finding.basis else "", finding.source]
     return element("small", " · ".join(part for part in parts if part))
+
+
+def _advice(result: Result) -> Markup:
+    """Return every sentence of advice, with its basis and the rule that it rests on."""
+    if not result.advice:
+        return Markup("")
+    items = (
+        element("li", element("div", one.text, element("small", f"{one.basis}: {one.rule}" if one.rule else one.basis)))
+        for one in shown_advice(result.advice, len(result.advice))
+    )
+    return joined(element("h3", HEADING), element("ul", *items, class_="findings"))
 
 
 def _warning(warned: Warned) -> Markup:

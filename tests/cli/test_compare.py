@@ -1,0 +1,108 @@
+"""`edgeprof compare` as a person types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Cli
+
+SIM = ("--target", "sim:raspberry-pi-5?seed=1")
+
+
+def compared(edgeprof: Cli, *arguments: object, code: int = 0) -> dict[str, Any]:
+    run = edgeprof("compare", *arguments, "--format", "json")
+    assert run.returncode == code, run.stderr
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+def test_two_formats_are_run_in_turns_in_one_process_with_the_same_values(edgeprof: Cli, kws: Path) -> None:
+    found = compared(edgeprof, kws, kws.with_name("kws_fp32.onnx"), "--max-regression", "1000%", "--allow", "all")
+    latency = found["changes"][0]
+    assert (latency["metric"], latency["way"]) == ("latency_p50_s", "interleaved")
+    assert "ai_edge_litert and onnxruntime in one process" in latency["method"]
+    assert len(found["launches"]) >= 7
+    assert found["quality"]["distance"]["cosine"] > 0.99
+    assert found["quality"]["base_consistent"]
+    assert {d["what"] for d in found["differences"]} >= {"runtime"}
+
+
+def test_a_model_without_labels_for_its_inputs_is_scored_with_them(edgeprof: Cli, kws: Path, tmp_path: Path) -> None:
+    codes = np.random.default_rng(0).integers(-128, 128, (6, 1, 49, 10, 1), dtype=np.int8)
+    np.savez(tmp_path / "in.npz", input=codes)
+    (tmp_path / "labels.csv").write_text("1\n" * 6)
+    given = ("--inputs", tmp_path / "in.npz", "--labels", tmp_path / "labels.csv")
+    found = compared(edgeprof, kws, kws, *given, *SIM, "--guard", "aggressive")
+    assert found["quality"].get("base") or found["quality"]["reason"]
+
+
+def test_two_results_are_compared_coarsely(edgeprof: Cli, kws: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert edgeprof("profile", kws, *SIM, "--runs", 30, "-q", "-o", tmp_path / f"{name}.json").returncode == 0
+    found = compared(edgeprof, tmp_path / "a.json", tmp_path / "b.json")
+    assert found["changes"][0]["verdict"] != "same" or found["changes"][0]["way"] == "exact"
+    text = edgeprof("compare", tmp_path / "a.json", tmp_path / "b.json").stdout
+    assert "coarse verdicts only" in text
+    assert found["techniques"] == ["none: both are the same file"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("{kws}", "{tmp}/none.tflite"), 2, "cannot be read"),
+        (("{tmp}/none.json", "{tmp}/none.json"), 2, "cannot read"),
+        (("{tmp}", "{kws_folder}/README"), 2, "there is no"),
+        (("{kws}", "{tmp}/bad.onnx"), 4, "not a readable"),
+        (("{kws}", "{tmp}/bad.json"), 2, "a model and a result"),
+        (("{tmp}/bad.json", "{tmp}/bad.json"), 2, "not an edgeprof result"),
+        (("{tmp}", "{tmp}"), 2, "not an edgeprof result"),
+        (("{kws}", "{kws}", "--labels", "x"), 2, "without --inputs"),
+        (("{kws}", "{kws_folder}/vww_int8.tflite", "--quality"), 2, "cannot be given the same inputs"),
+        (("{kws}", "{kws}", "--price-per-hour", "1"), 2, "without --requests-per-day"),
+        (("{kws}", "{kws}", "--new-delegate", "nosuch"), 2, "unknown delegate"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_one_line(
+    edgeprof: Cli, kws: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"garbage")
+    (tmp_path / "bad.json").write_text("[]")
+    places = {"kws": kws, "kws_folder": kws.parent, "tmp": tmp_path}
+    run = edgeprof("compare", *(argument.format(**places) for argument in arguments))
+    assert run.returncode == code, run.stderr
+    assert said in run.stderr
+    assert "Traceback" not in run.stderr
+    assert "a bug of ours" not in run.stderr
+
+
+def test_a_model_that_the_runtime_refuses_is_named(edgeprof: Cli, kws: Path) -> None:
+    refused = sorted((kws.parent / "refused").glob("*.onnx"))
+    if not refused:
+        pytest.skip("no example that ONNX Runtime refuses")
+    run = edgeprof("compare", kws.with_name("kws_fp32.onnx"), refused[0], "-q")
+    assert run.returncode in {2, 4}, run.stderr
+    assert "a bug of ours" not in run.stderr
+
+
+def test_ctrl_c_ends_with_5_and_without_a_trace(kws: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgeprof", "compare", str(kws), str(kws), "-q"],
+        env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 5, told
+    assert "Traceback" not in told
