@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 SCHEMA: dict[str, Any] = json.loads((FOLDER / "result.schema.json").read_text(encoding="utf-8"))
 UNITS = (
-    "_s", "_j", "_w", "_a", "_v", "_hz", "_bytes", "_ratio", "_celsius", "_usd", "_per_s", "_per_hz",
+    "_s", "_j", "_w", "_a", "_v", "_hz", "_bytes", "_ratio", "_celsius", "_usd", "_per_s", "_per_hz", "_c",
+    "_ohm", "_error", "_macs",
 )  # fmt: skip
 WITHOUT_UNIT = {
     "Metric.value": "in the unit of the metric's name",
@@ -33,6 +34,9 @@ WITHOUT_UNIT = {
     "Metric.high": "the same",
     "Metric.confidence": "a probability",
     "Finding.value": "in `unit`",
+    "Effect.now": "in the unit of its metric's name",
+    "Effect.low": "the same",
+    "Effect.high": "the same",
     "Finding.threshold": "in `unit`",
     "InputTensor.scale": "of quantisation",
     "SampleColumns.start": "seconds, or counts where the counter counts no time",
@@ -42,6 +46,29 @@ WITHOUT_UNIT = {
     "Roofline.intensity": "operations a byte",
     "Roofline.ridge": "operations a byte",
     "PassMeasurement.figures": "by name, each with its unit",
+    "AccuracyDrop.low": "in the unit of its score",
+    "AccuracyDrop.high": "the same",
+    "Assumption.value": "in `unit`",
+    "Assumption.low": "the same",
+    "Assumption.high": "the same",
+    "BatteryReport.inferences": "a count, which may be a mean",
+    "Change.base": "in the unit of the metric's name",
+    "Change.new": "the same",
+    "Change.low": "of change_ratio",
+    "Change.high": "the same",
+    "Change.confidence": "a probability",
+    "FittedDtype.costs": "seconds a unit of work, by kind",
+    "FittedDtype.quantile": "of log errors",
+    "FittedDtype.spreads": "the same, by kind",
+    "OutputDistance.cosine": "of an angle",
+    "OutputDistance.largest_value": "in the model's own",
+    "Prediction.confidence": "a probability",
+    "Prediction.ratio": "to the reference model",
+    "Prediction.ratio_low": "the same",
+    "Prediction.ratio_high": "the same",
+    "Price.requests_per_day": "a count a day",
+    "Scores.auc": "an area",
+    "Scores.f1_macro": "a mean of ratios",
     "SensorSeries.value": "in `unit`",
     "SensorSeries.resolution": "in `unit`",
     "SensorsRead.value": "in the channel's unit",
@@ -91,7 +118,7 @@ def test_the_schema_refuses_what_is_wrong(real: Result, place: tuple[str | int, 
 def test_the_top_of_a_result_is_what_the_interface_promises(real: Result) -> None:
     promised = (
         "schema id created status group variant tool model target board runtime environment plan metrics breakdowns"
-        " samples operators sensors findings warnings"
+        " samples operators sensors findings warnings advice"
     )
     assert list(json.loads(encode_result(real))) == promised.split()
 
