@@ -22,8 +22,8 @@ LINT: tuple[tuple[str, list[str]], ...] = (
 )
 TESTS: tuple[tuple[str, list[str]], ...] = (
     ("the virtual Pi's disk", [f"{BIN}/python", "scripts/fetch_virtual_pi.py", "--wheels"]),
-    ("tests", [f"{BIN}/coverage", "run", "-m", "pytest", "-q"]),
-    ("coverage combine", [f"{BIN}/coverage", "combine", "--quiet"]),
+    # Two files at a time: much of the suite waits for emulators, boards and instruments.
+    ("tests", [f"{BIN}/pytest", "-q", "-n", "2", "--dist", "loadfile", "--cov", "--cov-report="]),
     ("coverage", [f"{BIN}/coverage", "report"]),
 )
 
