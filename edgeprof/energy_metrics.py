@@ -107,11 +107,11 @@ def _metrics(trace: PowerTrace, measured: Measured, idle_state: str, basis: Basi
     )  # fmt: skip
     average = _median(
         "power_average_w", [w.power_average_w for w in windows], _systematic(trace, measured),
-        method=f"of {covers}, over the windows", basis=basis, reason=reason or "no window", seconds=1.0,
+        method=f"of {covers} over the windows", basis=basis, reason=reason or "no window", seconds=1.0,
     )  # fmt: skip
     idle = _median(
         "power_idle_w", [w.power_idle_w for w in windows], _systematic(trace, measured),
-        method=f"idle ({idle_state}) of {covers}, beside each window", basis=basis,
+        method=f"idle ({idle_state}) of {covers} beside each window", basis=basis,
         reason=next((w.idle_reason for w in windows if w.idle_reason), None) or "no window", seconds=1.0,
     )  # fmt: skip
     return {

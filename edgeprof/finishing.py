@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edgeprof.powered import PowerSource
     from edgeprof.preparing import Ready
     from edgeprof.records.board import Board
-    from edgeprof.records.diagnosis import Advice
+    from edgeprof.records.diagnosis import Advice, Ceilings
     from edgeprof.records.result import Basis, Measurement
     from edgeprof.running import Outcome
 
@@ -80,7 +80,19 @@ def _advice(result: Result, graph: Graph | None, board: Board | None) -> tuple[A
         from edgeprof.boards import load_board  # noqa: PLC0415  only where a board is known
 
         board = load_board(result.board.id, board_folders())
-    return advise(result, graph, board)
+    return advise(result, graph, board, ceilings=_ceilings(result))
+
+
+def _ceilings(result: Result) -> Ceilings | None:
+    """Return what a calibration of this target with as many threads measured; None where there is none."""
+    from edgeprof.calibrate.ceilings import measured_ceilings  # noqa: PLC0415  only after a run
+    from edgeprof.calibrate.keeping import kept_calibrations  # noqa: PLC0415  the same
+
+    try:
+        kept = kept_calibrations(result.target.name, result.runtime.threads if result.runtime else 1)
+    except EdgeprofError:
+        return None  # advice is an extra: a damaged file of calibration is no reason to lose a result
+    return measured_ceilings(result, kept)
 
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -23,8 +23,8 @@ LEAST_INTERVAL_S = 0.01
 ENDING_SECONDS = 5.0
 TOGETHER_SECONDS = 1e-3
 NEVER = float("inf")
-MOST_SHARE = 0.3
-"""Of the time that a reader may spend reading: on a slow board it is asked less often than was wished."""
+MOST_SHARE, DEAR_SECONDS = 0.3, 5e-3
+"""Share of time that readers of more than 5 ms may spend together: they are asked less often than was wished."""
 JITTER = 0.4
 """Uneven distances are between the least interval and 1.4 times it."""
 
@@ -51,6 +51,7 @@ class Sampling(object):
         self._stop = threading.Event()
         self._cpu_s = self._wall_s = 0.0
         self._rounds = 0
+        self._took = [0.0] * len(self._readers)
         self.descriptor, self._awake = os.pipe()
         os.set_blocking(self._awake, False)
         for reader in self._readers:
@@ -119,16 +120,19 @@ class Sampling(object):
         at = 1
         for index, reader in enumerate(self._readers):
             if due[index] <= now + TOGETHER_SECONDS:
-                took_s = self._take(reader, at)
-                due[index] = self._next(reader, due[index], took_s)
+                self._took[index] = self._take(reader, at)
+                due[index] = self._next(index, due[index])
             at += len(reader.channels)
         self._rows.append((start, 0, (clock() - start) * 1e-9))
         self._rounds += 1
         self._hand_over()
 
-    def _next(self, reader: Reader, planned: float, took_s: float) -> float:
+    def _next(self, index: int, planned: float) -> float:
         """Return the next time on the reader's grid, or at an uneven distance; what was missed is not made up for."""
-        distance = max(self._interval_s, reader.least_interval_s, took_s / MOST_SHARE)
+        reader = self._readers[index]
+        distance = max(self._interval_s, reader.least_interval_s)
+        if self._took[index] > DEAR_SECONDS:
+            distance = max(distance, sum(took for took in self._took if took > DEAR_SECONDS) / MOST_SHARE)
         if reader.jitter:
             return time.monotonic() + distance * (1 + JITTER * random.random())  # noqa: S311  no secret
         missed = max(0, int((time.monotonic() - planned) / distance))

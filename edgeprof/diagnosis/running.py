@@ -59,14 +59,22 @@ def clock_advice(case: Case) -> Iterator[Advice]:
     )
     if not now or not most or now >= SLOWED * most or not case.latency or case.metric != "latency_p50_s":
         return
-    governor = ", ".join(sorted(set((after.get("governor") or {}).values())))
+    why = _why_slow(case)
     yield Advice(
         kind="clock", basis="estimated", rule="time is no shorter than cycles over the highest clock",
-        text=f"the cores ran at {now / 1e9:.2f} of {most / 1e9:.2f} GHz{f' (governor {governor})' if governor else ''}:"
+        text=f"the cores ran at {now / 1e9:.2f} of {most / 1e9:.2f} GHz{f' ({why})' if why else ''}:"
         f" the highest clock gains {most / now:.2f}x at most",
         effects=(Effect(metric="latency_p50_s", now=case.latency, low=case.latency * now / most),),
         evidence=(f"frequency_hz = {now}", f"frequency_hardware_limit_hz = {most}"),
     )  # fmt: skip
+
+
+def _why_slow(case: Case) -> str:
+    """Return what held the clock down: the board's own word for it before the governor's."""
+    if any(warned.code in {"throttled", "undervoltage"} for warned in case.result.warnings):
+        return "the board throttled"
+    governors = sorted(set((case.result.environment.after.get("governor") or {}).values()))
+    return f"governor {', '.join(governors)}" if governors else ""
 
 
 def _value(case: Case, name: str) -> float | None:

@@ -256,10 +256,10 @@ def _mixed(idle: Idle, average_w: float | None) -> str | None:
         return None
     if abs(idle.mean_w - idle.power_w) <= MIXED_RATIO * abs(average_w - idle.power_w):
         return None
-    return (
-        f"idle is not one state: {format_value('power_w', idle.power_w)} most of the time, which counts,"
-        f" {format_value('power_w', idle.mean_w)} on average"
-    )
+    most, mean = format_value("power_w", idle.power_w), format_value("power_w", idle.mean_w)
+    if most == mean:  # rails that stand still differ by rounding alone
+        return None
+    return f"idle is not one state: {most} most of the time, which counts, {mean} on average"
 
 
 def _unresolved(trace: PowerTrace, difference_w: float) -> str | None:

@@ -11,7 +11,7 @@ from tests.virtual_pi.owner import KWS, RUNS, Owner, Profiled
 if TYPE_CHECKING:
     from tests.virtual_pi.boot import VirtualPi
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(700)
 BARE = "~/bare"  # a cache of edgeprof's on the board that nothing was ever put into
 RUNTIMES = {"3.11": ("2.3.0", "glibc 2.36"), "3.9": ("2.1.0", "glibc 2.31")}
 
@@ -19,7 +19,8 @@ RUNTIMES = {"3.11": ("2.3.0", "glibc 2.36"), "3.9": ("2.1.0", "glibc 2.31")}
 @pytest.fixture(scope="session")
 def kws(owner: Owner) -> Profiled:
     """Profile the keyword-spotting model; the first time a runtime is put on the board."""
-    return owner.profiled(KWS, *RUNS, "--no-memory", "--install-runtime", "--limit", "latency_p50_s<100")
+    options = ("--no-memory", "--install-runtime", "--sensors", "1s", "--limit", "latency_p50_s<100")
+    return owner.profiled(KWS, *RUNS, *options)
 
 
 def test_a_board_without_a_runtime_is_told_which_one_fits(owner: Owner, python: str) -> None:
