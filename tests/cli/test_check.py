@@ -61,6 +61,7 @@ def test_junit_has_a_case_a_limit_with_the_counts_that_ci_systems_read(edgeprof:
     cases = suite.findall("testcase")
     counts = {key: int(suite.attrib[key]) for key in ("tests", "failures", "errors", "skipped")}
     assert counts == {"tests": 9, "failures": 1, "errors": 0, "skipped": 5}
+    del counts["skipped"]  # the whole has none: the schema of Jenkins gives it to a suite alone
     assert {key: int(root.attrib[key]) for key in counts} == counts
     assert len({(case.attrib["classname"], case.attrib["name"]) for case in cases}) == len(cases) == 9
     failures = [failure for case in cases for failure in case.findall("failure")]

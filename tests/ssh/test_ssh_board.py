@@ -139,7 +139,7 @@ def test_nothing_is_written_outside_the_cache_folder(rig: Rig, person: Person, c
     assert eventually(lambda: not rig.guests())
     assert rig.names() == before
     kept = {path.name.partition("-")[0] for path in cache.iterdir()}
-    assert kept == {"agent", "blobs", "probes.json"}
+    assert kept == {"agent", "blobs", "probes.json", "turn.lock"}
     assert len(list((cache / "blobs").iterdir())) == 2
 
 
