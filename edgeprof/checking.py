@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from edgeprof.bundle import looks_like_bundle, scan
 from edgeprof.bundle.recognise import may_be_onnx
 from edgeprof.errors import FileUnreadable, ResultInvalid
+from edgeprof.file_names import written
 from edgeprof.limit_profiles import read_limits
 from edgeprof.limits import Limit, judge
 from edgeprof.metrics import REGISTRY
@@ -105,7 +106,7 @@ def _blank(
 ) -> CheckReport:
     return CheckReport(
         schema="edgeprof.check/1",
-        path=str(path),
+        path=written(path),
         kind=kind,
         status="complete",
         board=None,
@@ -152,7 +153,7 @@ def _model(path: Path, rules: Sequence[Limit]) -> CheckReport:
         "model_compressed_bytes": _compressed(path, graph.bytes, asked=asked),
     }
     model = FoundModel(
-        path=str(path),
+        path=written(path),
         format="TFLite" if graph.format == "tflite" else "ONNX",
         evidence="content",
         bytes=graph.bytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgeprof.errors import UsageError
+from edgeprof.errors import UnknownName, UsageError, did_you_mean
 from edgeprof.regression import MAX_REGRESSION
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from edgeprof.records.quality import Guard
 
 DEFAULT_GUARD: Guard = "balanced"
+ALLOWED = ("inputs", "board", "basis", "runtime", "threads", "CPUs", "power mode", "governor", "all")
+"""What may differ if it is allowed: the differences that forbid a comparison, or all of them."""
 MODEL_SUFFIXES = frozenset({".tflite", ".onnx"})
 
 
@@ -45,6 +47,13 @@ def are_models(paths: Sequence[Path], wanted: Wanted) -> bool:
     """Tell whether models are to be compared, not results; refuse a mixture, and what makes no sense with either."""
     if len(paths) < 2:  # noqa: PLR2004  two are compared
         raise UsageError("one thing cannot be compared", hint="edgeprof compare BASE NEW")
+    for name in wanted.allow:
+        if name not in ALLOWED:
+            guess = did_you_mean(name, ALLOWED)
+            raise UnknownName(
+                f"--allow {name!r}: nothing that forbids a comparison is called so",
+                hint=f"{f'{guess}; ' if guess else ''}known: {', '.join(ALLOWED)}",
+            )
     models = [is_model(path) for path in paths]
     if any(models) and not all(models):
         raise UsageError("a model and a result cannot be compared", hint="profile the model with -o first")

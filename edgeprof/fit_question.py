@@ -77,6 +77,8 @@ def ask_fit(  # noqa: PLR0913  one keyword an option of the command line
         raise UnknownName(
             f"unknown engine {engine!r}", hint=f"{f'{hint}; ' if hint else ''}known: {', '.join(ENGINES)}"
         )
+    if npu is not None:
+        _check_npu(npu)
     lives = battery_options(battery)
     wanted = wishes or Wishes()
     if wanted.min_life_s is not None and lives is None:
@@ -87,6 +89,14 @@ def ask_fit(  # noqa: PLR0913  one keyword an option of the command line
     evidence = Evidence(scales=scales, calibrations=calibrations, npu=npu or "", model=model)
     found = fit_boards(graph, chosen, question=Question(engine, lives, wanted, evidence))
     return replace(found, assumptions=(*found.assumptions, *notes))
+
+
+def _check_npu(name: str) -> None:
+    from edgeprof.estimate.npu import CONFIGS  # noqa: PLC0415  only where one is named
+
+    if name not in CONFIGS:
+        hint = did_you_mean(name, CONFIGS)
+        raise UnknownName(f"unknown NPU {name!r}", hint=f"{f'{hint}; ' if hint else ''}known: {', '.join(CONFIGS)}")
 
 
 def battery_options(battery: Life) -> BatteryOptions | None:
@@ -111,6 +121,10 @@ def battery_options(battery: Life) -> BatteryOptions | None:
             f"a battery's life needs {', '.join(missing)}; nothing is assumed for it",
             hint="--every 1s --cell cr2032 --sleep-current 5uA",
         )
+    if not given.period_s:
+        raise UsageError(
+            f"--every {battery.get('every', 0)}: there is a time between two inferences", hint="--every 1s"
+        )
     if given.cell is not None:
         from edgeprof.battery.cells import load_cell  # noqa: PLC0415  only where one is named
 
@@ -124,7 +138,7 @@ def _boards(
     if clock and not core:
         raise UsageError("--clock without --core", hint="--core cortex-m4 --clock 150MHz")
     folders = board_folders()
-    chosen = [load_board(name, folders) for name in names]
+    chosen = [load_board(name, folders) for name in dict.fromkeys(names)]
     calibrations: dict[str, Sequence[Calibration]] = {}
     if core:
         chosen.append(made_up_board(core, parse_frequency(clock) if clock else None))

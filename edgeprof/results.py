@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from edgeprof import __version__
 from edgeprof.advice import warnings_of
 from edgeprof.deadline_summary import deadline_breakdown, deadline_metrics
+from edgeprof.file_names import written
 from edgeprof.identify import board_used, mismatch
 from edgeprof.records.result import (
     BoardUsed,
@@ -59,7 +60,7 @@ def begun_result(
         status="partial",
         group=None,
         variant=None,
-        tool=Tool(name="edgeprof", version=__version__, command=tuple(command)),
+        tool=Tool(name="edgeprof", version=__version__, command=tuple(map(written, command))),
         model=model_facts(graph) if graph else FIRMWARE_MODEL,
         target=TargetUsed(name=target.name, link=link_name(target.place), basis=target.basis),
         board=BoardUsed(

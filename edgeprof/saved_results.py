@@ -9,6 +9,8 @@ from msgspec.structs import replace
 
 from edgeprof.comparing import compared, differences
 from edgeprof.errors import FileUnreadable, UsageError
+from edgeprof.file_names import written
+from edgeprof.records.result import Warned
 from edgeprof.regression import MAX_REGRESSION
 from edgeprof.store import last_result, read_result
 from edgeprof.techniques import techniques_of_sides
@@ -38,8 +40,20 @@ def compare_saved(
     for one, other in pairs:
         refuse(one, other, allow)
         whole = compared(one, other, created, max_regression=max_regression, names=names)
-        found.append(replace(whole, techniques=techniques_of_sides(whole.base, whole.new), price=price))
+        warnings = (*whole.warnings, *_broken_off(one, other))
+        found.append(
+            replace(whole, techniques=techniques_of_sides(whole.base, whole.new), price=price, warnings=warnings)
+        )
     return tuple(found)
+
+
+def _broken_off(base: Result, new: Result) -> tuple[Warned, ...]:
+    """Return a word of each side whose run did not come to its end."""
+    sides = [name for name, result in (("BASE", base), ("NEW", new)) if result.status == "partial"]
+    if not sides:
+        return ()
+    text = f"{' and '.join(sides)}: the run did not come to its end"
+    return (Warned(code="broken-off", text=text, advice="profile it again, and compare what is whole"),)
 
 
 def _read(path: Path) -> Result:
@@ -59,10 +73,10 @@ def names_apart(paths: Sequence[Path]) -> list[str]:
     """Return the files' names, with as much of their folders as tells them apart; the same file has one name."""
     resolved = [path.resolve() for path in paths]
     for depth in range(1, 5):
-        names = ["/".join(path.parts[-depth:]) for path in resolved]
+        names = [written("/".join(path.parts[-depth:])) for path in resolved]
         if len(set(names)) == len(set(resolved)):
             return names
-    return [str(path) for path in resolved]
+    return [written(path) for path in resolved]
 
 
 def refuse(base: Result, new: Result, allow: Iterable[str]) -> None:

@@ -25,7 +25,7 @@ _CURRENTS = {"A": 1.0, "mA": 1e-3, "uA": 1e-6, "µA": 1e-6, "nA": 1e-9}
 _VOLTAGES = {"V": 1.0, "mV": 1e-3}
 _CHARGES = {"Ah": 3600.0, "mAh": 3.6, "uAh": 3.6e-3, "µAh": 3.6e-3, "C": 1.0}
 _ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "nJ": 1e-9, "Wh": 3600.0, "mWh": 3.6}
-_NUMBER = re.compile(r"\s*([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-zµ]*)\s*")
+_NUMBER = re.compile(r"\s*(\+?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-zµ]*)\s*")
 YEAR_S = 365.25 * 86400
 
 

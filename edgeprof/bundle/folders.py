@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgeprof.bundle.budget import Budget, BundleRefused, BundleUnreadable, max_folder_depth
 from edgeprof.bundle.entry import Content, Entry, head_bytes
+from edgeprof.file_names import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ def _entry(path: str, name: str, size: int) -> Entry:
             head, closed = content.read(head_bytes), ""
     except BundleUnreadable as error:
         head, closed = b"", error.message
-    return Entry(name, size, None, head, lambda: _content(path), closed)
+    return Entry(written(name), size, None, head, lambda: _content(path), closed)
 
 
 @contextmanager

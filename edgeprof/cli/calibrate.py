@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from edgeprof.cli.options import Shape, format_option
+from edgeprof.errors import UsageError
 
 
 @click.command(name="calibrate")
@@ -76,6 +77,9 @@ def _predicted(given: dict[str, Any]) -> Any:  # noqa: ANN401  the same
     from edgeprof.calibrate.keeping import needed_calibrations  # noqa: PLC0415  the same
     from edgeprof.model import read_model  # noqa: PLC0415  the same
 
+    if given["runtime"] or given["formats"]:
+        option = "--runtime" if given["runtime"] else "--model-format"
+        raise UsageError(f"{option} chooses what is measured; --predict measures nothing", hint="leave one of them out")
     kept = needed_calibrations(given["target"], given["threads"])
     return [predict(read_model(path, dict(given["shapes"]), batch=1), kept) for path in given["models"]]
 

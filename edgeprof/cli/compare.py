@@ -7,14 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from edgeprof.cli.options import Percent, format_option
+from edgeprof.cli.options import SEEDS, Amount, Percent, format_option
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from edgeprof.plan import Options
     from edgeprof.records.comparison import Price
+
+RUN_OPTIONS = {
+    "target": "--target", "threads": "--threads", "runtime": "--runtime", "delegate": "--delegate",
+    "providers": "--provider", "cpus": "--cpus", "seed": "--seed", "new_runtime": "--new-runtime",
+    "new_delegate": "--new-delegate", "new_providers": "--new-provider",
+}  # fmt: skip
+"""Parameter to option: how models are run."""
 
 
 @click.command(name="compare")
@@ -49,9 +57,9 @@ if TYPE_CHECKING:
     type=click.Choice(("conservative", "balanced", "aggressive")),
     help="Accuracy that may be lost: 0.5 points, 1.5 points, any.  [default: balanced, with --labels]",
 )
-@click.option("--requests-per-day", type=click.FloatRange(min=0, min_open=True), help="For the cost in the report.")
-@click.option("--price-per-hour", type=click.FloatRange(min=0), help="Price of the machine in $ an hour, the same.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
+@click.option("--requests-per-day", type=Amount(min=0, min_open=True), help="For the cost in the report.")
+@click.option("--price-per-hour", type=Amount(min=0), help="Price of the machine in $ an hour, the same.")
+@click.option("--seed", type=SEEDS, default=0, show_default=True, help="Seed of the random inputs.")
 @click.option("--all", "show_all", is_flag=True, help="Also show what is the same and what cannot be told.")
 @click.option("--strict", is_flag=True, help="WARN exits 1, INCONCLUSIVE exits 6.")
 @format_option("table", "json", "markdown", "junit", "report")
@@ -70,6 +78,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     from edgeprof.report.comparison import exit_code, render_comparisons  # noqa: PLC0415  the same
     from edgeprof.store import check_writable, write_atomically  # noqa: PLC0415  the same
 
+    _refuse_run_options(given)
     signal.signal(signal.SIGTERM, _interrupt)
     output: Path | None = given["output"]
     if output is not None:
@@ -85,6 +94,24 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
         write_atomically(output, render_comparisons(found, "json").encode() + b"\n")
     click.echo(render_comparisons(found, given["format_name"], whole=given["show_all"]))
     return exit_code(found, strict=given["strict"])
+
+
+def _refuse_run_options(given: dict[str, Any]) -> None:
+    """Raise UsageError where results are to be run in some way, which they are not."""
+    from edgeprof.compare_request import is_model  # noqa: PLC0415  the same
+    from edgeprof.errors import UsageError  # noqa: PLC0415  the same
+
+    context = click.get_current_context()
+    typed = [
+        option
+        for name, option in RUN_OPTIONS.items()
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if typed and not any(is_model(path) for path in (given["base"], *given["new"])):
+        raise UsageError(
+            f"{', '.join(typed)} with results, which are not run again",
+            hint="leave it out, or compare the models themselves",
+        )
 
 
 def _options(given: dict[str, Any]) -> Options:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprof.cli.options import Duration, Shape, format_option
+from edgeprof.cli.options import Amount, Duration, Shape, format_option
 from edgeprof.errors import EdgeprofError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Energy(click.ParamType):  # type: ignore[type-arg]  # the same
 @click.option("--max-latency", type=Duration(), help="Only boards that are surely as quick as this, such as 50ms.")
 @click.option("--max-energy", type=Energy(), help="Only boards that surely take no more an inference, such as 2mJ.")
 @click.option("--min-life", type=Life(), help="Only boards whose battery surely lasts as long as this, such as 1y.")
-@click.option("--max-price", type=float, help="Only boards known to cost no more US dollars.")
+@click.option("--max-price", type=Amount(min=0), help="Only boards known to cost no more US dollars.")
 @click.option("--sort", type=click.Choice(SORTED_BY), help="Order of the boards.  [default: what was asked for]")
 @click.option("--calibrate-with", type=click.Path(path_type=Path), multiple=True, help="A result measured on a board.")
 @click.option("--use-history", is_flag=True, help="Also use the kept results of these boards.")

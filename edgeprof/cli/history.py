@@ -27,6 +27,10 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
                         help="At most so many.")(command)  # fmt: skip
 
 
+def _chosen(given: dict[str, Any]) -> bool:
+    return any(given[name] for name in ("tag", "board", "target", "model"))
+
+
 @click.group(name="history", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
@@ -50,7 +54,7 @@ def list_command(format_name: str, **chosen: Any) -> None:  # noqa: ANN401  the 
     from edgeprof.history.keeping import Filter, entries  # noqa: PLC0415  nothing heavy before it is needed
     from edgeprof.report.history import render_entries  # noqa: PLC0415  the same
 
-    click.echo(render_entries(entries(Filter(**chosen), SHOWN), SHOWN, format_name))
+    click.echo(render_entries(entries(Filter(**chosen), SHOWN), SHOWN, format_name, chosen=_chosen(chosen)))
 
 
 @command.command(name="show")

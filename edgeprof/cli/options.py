@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,20 @@ from edgeprof.units import parse_duration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+SEEDS = click.IntRange(0, 2**32 - 1)
 BASES = ("emulated", "simulated", "estimated", "declared")
 _SHAPE = re.compile(r"(.+)=(\d+(?:[x,]\d+)*|scalar)")
+
+
+class Amount(click.FloatRange):
+    """A number in a range that is a number: click's own range takes NaN for inside, as nothing compares with it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  click's own signature
+        """Return the number."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return found
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on

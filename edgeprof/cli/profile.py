@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprof.cli.options import BASES, Duration, Shape, WarmUp, format_option
+from edgeprof.cli.options import BASES, SEEDS, Duration, Shape, WarmUp, format_option
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -111,7 +111,7 @@ if TYPE_CHECKING:
 @click.option("--shape", "shapes", type=Shape(), multiple=True, help="Size of a dynamic input, NAME=1x3x224x224.")
 @click.option("--inputs", type=click.Path(path_type=Path), help="NPZ keyed by tensor name, first axis: inferences.")
 @click.option("--outputs", type=click.Path(path_type=Path), help="Write the outputs to this NPZ.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
+@click.option("--seed", type=SEEDS, default=0, show_default=True, help="Seed of the random inputs.")
 @click.option("--timeout", "timeout_s", type=Duration(), help="Give up after this time, such as 10m.")
 @click.option(
     "--limits",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def write(result: Result, place: str, name: str) -> str:
     """Make a run in the experiment `name` at a tracking URI (or a folder) and return its id."""
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its 7, doubling, wait minutes for a dead server
     if "://" not in place:  # who names a folder wants MLflow's file store, which it opens only when told so
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     try:
@@ -37,6 +38,11 @@ def write(result: Result, place: str, name: str) -> str:
             client.log_metric(run_id, key, figure, timestamp=started)
         client.log_text(run_id, encode_result(result).decode(), "edgeprof-result.json")
         client.set_terminated(run_id, status="FINISHED" if result.status == "complete" else "FAILED")
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"MLflow lacks the module {error.name} for {place}",
+            hint="pip install mlflow brings databases; a folder needs none",
+        ) from error
     except (MlflowException, OSError, ImportError) as error:
         raise UsageError(
             f"MLflow does not take the result at {place}: {' '.join(str(error).split())[:300]}",

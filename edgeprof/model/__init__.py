@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from edgeprof.errors import ModelInvalid
+from edgeprof.file_names import written
 from edgeprof.model.graph import Graph, Operator, Quantization, Subgraph, Tensor
 from edgeprof.model.reading import mapped
 
@@ -84,7 +85,7 @@ def _read(memory: mmap.mmap, path: Path, shapes: Mapping[str, tuple[int, ...]] |
         from edgeprof.model.tflite import read_tflite  # noqa: PLC0415 (each reader only where its format is met)
 
         try:
-            return read_tflite(memory, path.name, shapes)
+            return read_tflite(memory, written(path.name), shapes)
         except ModelInvalid as error:
             raise ModelInvalid(f"{path} is damaged: {error.message}", hint=error.hint) from None
     for start, what, hint in _others:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from edgeprof.errors import ModelInvalid
+from edgeprof.file_names import written
 from edgeprof.model import onnx_layout_rules, onnx_rules
 from edgeprof.model.graph import Attribute, Graph, Operator, Shape, Subgraph, Tensor, elements_count, tensor_bytes
 from edgeprof.model.onnx_order import bodies, in_order
@@ -53,7 +54,7 @@ def read_onnx(memory: mmap.mmap | bytes, path: Path, shapes: Mapping[str, tuple[
     main, _ = builder.build(model.graph, None, inputs)
     return Graph(
         format="onnx",
-        name=path.name,
+        name=written(path.name),
         bytes=len(memory),
         sha256="",
         tensors=main.tensors,

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 BAR_CELLS = 40
 
 
-def render_entries(entries: Sequence[Entry], shown: Sequence[str], format_name: str) -> str:
-    """Return kept results with some of their figures."""
+def render_entries(entries: Sequence[Entry], shown: Sequence[str], format_name: str, *, chosen: bool = False) -> str:
+    """Return kept results with some of their figures; `chosen`: of all that are kept, those that options name."""
     if format_name == "json":
         return _json([entry._asdict() for entry in entries])
     if not entries:
-        return "no result has been kept yet"
+        return "no kept result is like that" if chosen else "no result has been kept yet"
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("id", "model", "target", "runtime", "tag"):
         table.add_column(name, overflow="fold")

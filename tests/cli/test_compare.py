@@ -106,3 +106,57 @@ def test_ctrl_c_ends_with_5_and_without_a_trace(kws: Path) -> None:
     _, told = process.communicate(timeout=30)
     assert process.returncode == 5, told
     assert "Traceback" not in told
+
+
+@pytest.fixture
+def saved(edgeprof: Cli, kws: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "saved.json"
+    assert edgeprof("profile", kws, *SIM, "--runs", 30, "-q", "-o", path).returncode == 0
+    return path
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--allow", "bord"), "did you mean board"),
+        (("--target", "local"), "--target with results, which are not run again"),
+        (("--new-runtime", "litert", "--threads", "2"), "--threads, --new-runtime with results"),
+        (("--requests-per-day", "nan"), "'nan' is not a finite number"),
+    ],
+)
+def test_what_means_nothing_for_results_is_refused(
+    edgeprof: Cli, saved: Path, given: tuple[str, ...], said: str
+) -> None:
+    done = edgeprof("compare", saved, saved, *given)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_a_result_whose_run_broke_off_makes_the_comparison_one_that_broke_off(edgeprof: Cli, saved: Path) -> None:
+    broken = saved.with_name("broken.json")
+    broken.write_text(json.dumps(json.loads(saved.read_text()) | {"status": "partial"}))
+    done = edgeprof("compare", saved, broken)
+    assert done.returncode == 5
+    assert "NEW: the run did not come to its end" in done.stdout
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**70)])
+def test_a_seed_that_is_none_is_refused(edgeprof: Cli, kws: Path, seed: str) -> None:
+    for command in (("profile", kws), ("compare", kws, kws)):
+        done = edgeprof(*command, *SIM, "--seed", seed)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"{seed} is not in the range" in done.stderr
+
+
+def test_a_file_name_that_is_no_text_is_shown_with_a_mark_for_what_is_none(
+    edgeprof: Cli, kws: Path, tmp_path: Path
+) -> None:
+    odd = os.fsencode(tmp_path) + b"/bad\xff.tflite"
+    with open(odd, "wb") as file:  # noqa: PTH123  a Path cannot be made of bytes
+        file.write(kws.read_bytes())
+    found = compared(edgeprof, os.fsdecode(odd), kws, *SIM, "--no-quality")
+    assert found["base"]["model"]["name"] == "bad\ufffd.tflite"
+    for path in (os.fsdecode(odd), tmp_path):
+        done = edgeprof("check", path, "--limits", "mobile", "--format", "json")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "bad\ufffd.tflite" in done.stdout

@@ -110,3 +110,25 @@ def test_csv_has_a_line_for_every_finding(edgeprof: Cli) -> None:
 def test_markdown_has_a_line_for_every_board(edgeprof: Cli) -> None:
     text = edgeprof("fit", VWW, "--board", "max78000fthr", "--format", "markdown").stdout
     assert "| max78000fthr | READY WITH WARNINGS |" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--npu", "ethos-u55-129"), "did you mean ethos-u55-128"),
+        (("--max-price", "nan"), "'nan' is not a finite number"),
+        (("--max-price", "-1"), "-1.0 is not in the range x>=0"),
+        (("--max-latency", "-5ms"), "'-5ms' is not a duration"),
+        (("--every", "0s", "--cell", "cr2032", "--sleep-current", "5uA"), "--every 0s: there is a time between"),
+        (("--every", "1s", "--cell", "cr2032", "--sleep-current", "-5uA"), "'-5uA' is not a current"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(edgeprof: Cli, given: tuple[str, ...], said: str) -> None:
+    done = edgeprof("fit", VWW, "--board", "nucleo-l4r5zi", *given)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_a_board_that_is_named_twice_is_answered_once(edgeprof: Cli) -> None:
+    found = fitted(edgeprof, VWW, "--board", "nrf52840-dk", "--board", "nrf52840-dk")
+    assert [board["board"] for board in found["boards"]] == ["nrf52840-dk"]

@@ -70,3 +70,8 @@ def test_a_tracker_that_is_not_installed_is_named_with_its_extra(
     with pytest.raises(EdgeprofError, match="is not installed") as caught:
         export(real, tracker, str(tmp_path), "kws")
     assert f"edgeprof[{tracker}]" in caught.value.hint
+
+
+def test_an_mlflow_server_that_is_not_there_is_told_in_seconds(real: Result) -> None:
+    with pytest.raises(EdgeprofError, match=r"MLflow does not take the result at http://127\.0\.0\.1:1"):
+        export(real, "mlflow", "http://127.0.0.1:1", "kws")

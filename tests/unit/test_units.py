@@ -155,3 +155,9 @@ UNITS = {"s", "hz", "ratio", "bytes", "count", "j", "w", "celsius", "usd", "kg",
 
 def test_every_metric_ends_in_its_unit() -> None:
     assert {unit_of(name) for name in REGISTRY} <= UNITS
+
+
+@pytest.mark.parametrize(("read", "text"), [(parse_duration, "-5ms"), (parse_current, "-5uA"), (parse_charge, "-1mAh")])
+def test_a_quantity_below_nothing_is_refused(read: Callable[[str], float], text: str) -> None:
+    with pytest.raises(UsageError, match=f"'{text}' is not a"):
+        read(text)

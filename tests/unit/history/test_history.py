@@ -15,6 +15,7 @@ from edgeprof.errors import EdgeprofError, UnknownName, UsageError
 from edgeprof.history.database import database_url, engine_for
 from edgeprof.history.keeping import Filter, best, entries, kept, remember, series_of, trend
 from edgeprof.records.result import Metric
+from edgeprof.report.history import render_entries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,3 +151,8 @@ def test_a_profile_whose_history_cannot_be_written_keeps_its_result(
     result = profile(kws, "sim:raspberry-pi-5", runs=5, memory=False)
     assert result.status == "complete"
     assert any(warned.code == "history-unwritten" for warned in result.warnings)
+
+
+def test_a_list_that_nothing_matches_does_not_say_that_nothing_is_kept() -> None:
+    assert render_entries((), (), "table") == "no result has been kept yet"
+    assert render_entries((), (), "table", chosen=True) == "no kept result is like that"
