@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from edgeprof import __version__
-from edgeprof.errors import EdgeprofError, did_you_mean
+from edgeprof.errors import EdgeprofError, UsageError, did_you_mean
 
 COMMANDS = {
     "profile": "Measure a model on this machine, on a board or on a simulated one.",
@@ -100,6 +100,9 @@ def main() -> NoReturn:
     except EdgeprofError as error:
         say_error(error)
         sys.exit(error.exit_code)
+    except UnicodeEncodeError as error:  # bytes of the command line that are no UTF-8, where text is wanted
+        say_error(UsageError(f"{error.object!r} is no text in UTF-8", hint="write it in this terminal's own encoding"))
+        sys.exit(UsageError.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("edgeprof: stopped by Ctrl-C", err=True)
         sys.exit(INTERRUPTED)

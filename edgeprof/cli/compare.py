@@ -74,6 +74,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     edgeprof compare base.json new.json --max-regression 5%
     """  # noqa: D301  click's \b keeps the lines apart
     from edgeprof.api import compare  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.cli.github import tell_github  # noqa: PLC0415  the same
     from edgeprof.cli.progress import progress  # noqa: PLC0415  the same
     from edgeprof.report.comparison import exit_code, render_comparisons  # noqa: PLC0415  the same
     from edgeprof.store import check_writable, write_atomically  # noqa: PLC0415  the same
@@ -93,6 +94,8 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     if output is not None:
         write_atomically(output, render_comparisons(found, "json").encode() + b"\n")
     click.echo(render_comparisons(found, given["format_name"], whole=given["show_all"]))
+    findings = [finding for one in found for finding in one.findings]
+    tell_github(f"against {given['base']}", findings, lambda: render_comparisons(found, "markdown"))
     return exit_code(found, strict=given["strict"])
 
 

@@ -16,7 +16,7 @@ def command(result: Path, tracker: str, place: str, experiment: str) -> None:
     """Write RESULT (a result file, or `last`) into MLflow or TensorBoard.
 
     \b
-    edgeprof export last --to mlflow --at sqlite:///mlflow.db
+    edgeprof export last --to mlflow --at mlruns
     edgeprof export result.json --to tensorboard --at logs
     """  # noqa: D301  click's \b keeps the lines apart
     from edgeprof.api import load_result  # noqa: PLC0415  nothing heavy before the options are right

@@ -46,6 +46,6 @@ def write(result: Result, place: str, name: str) -> str:
     except (MlflowException, OSError, ImportError) as error:
         raise UsageError(
             f"MLflow does not take the result at {place}: {' '.join(str(error).split())[:300]}",
-            hint="a tracking URI such as sqlite:///mlflow.db, http://127.0.0.1:5000 or a folder",
+            hint="a folder, or a tracking URI such as http://127.0.0.1:5000",
         ) from error
     return run_id

@@ -160,3 +160,25 @@ def test_a_file_name_that_is_no_text_is_shown_with_a_mark_for_what_is_none(
         done = edgeprof("check", path, "--limits", "mobile", "--format", "json")
         assert (done.returncode, done.stderr) == (0, "")
         assert "bad\ufffd.tflite" in done.stdout
+
+
+def test_on_github_a_failed_comparison_is_an_annotation_and_in_the_summary(
+    edgeprof: Cli, kws: Path, tmp_path: Path
+) -> None:
+    base, new, summary = tmp_path / "base.json", tmp_path / "new.json", tmp_path / "summary.md"
+    for path in (base, new):
+        assert edgeprof("profile", kws, "-t", "sim:raspberry-pi-5", "--runs", "20", "-q", "-o", path).returncode == 0
+    result = json.loads(new.read_text())
+    result["metrics"]["model_bytes"]["value"] *= 2
+    new.write_text(json.dumps(result))
+    done = edgeprof("compare", base, new, GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(summary))
+    assert done.returncode == 1
+    assert "::error title=FAIL" in done.stderr
+    assert "Model file" in summary.read_text()
+
+
+def test_bytes_that_are_no_text_are_a_usage_error(edgeprof: Cli, kws: Path, tmp_path: Path) -> None:
+    database = str(tmp_path / "history.db")
+    done = edgeprof("profile", kws, "-t", "sim:raspberry-pi-5", "-q", "--tag", "t\udcff", EDGEPROF_DB=database)
+    assert done.returncode == 2
+    assert "is no text in UTF-8" in done.stderr
