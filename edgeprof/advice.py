@@ -133,7 +133,7 @@ SAID_ALOUD = frozenset(
 
 NOTE_ADVICE = {
     "cpu-fallback": "these are figures of the CPU: check that the delegate or provider supports the model's operators"
-    " and types, and that its driver is there (edgeprof doctor --target)",
+    " and types, and that its driver is there (edgeprof doctor --target TARGET)",
     "partial-delegation": "each change between the two copies tensors: replace or quantise the named operators, or"
     " compare with --delegate none",
     "provider-missing": "install the onnxruntime build that has it, with the driver that it needs",
@@ -168,5 +168,5 @@ def _incomplete(measured: PassMeasurement) -> Warned:
     return Warned(
         code=f"{measured.kind}-{measured.failure}",
         text=f"the {measured.kind} pass is missing: {measured.failure_text or measured.failure}",
-        advice="edgeprof doctor --target shows what the board can do" if measured.failure != "cancelled" else "",
+        advice="edgeprof doctor --target TARGET shows what the board can do" if measured.failure != "cancelled" else "",
     )

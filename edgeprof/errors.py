@@ -77,7 +77,7 @@ class LinkError(EdgeprofError):
     """The board, the way to it, or the runtime on it."""
 
     exit_code = 3
-    usual_hint = "edgeprof doctor --target shows what is missing"
+    usual_hint = "edgeprof doctor --target TARGET shows what is missing"
 
 
 class BoardUnreachable(LinkError):

@@ -207,9 +207,8 @@ def read_hook(path: str | Path) -> bytes:
     try:
         tree = ast.parse(content, filename=name)
     except SyntaxError as error:
-        raise UsageError(
-            f"the hook {name}:{error.lineno}: {error.msg}", hint=f"python3 {path} shows the same"
-        ) from error
+        place = f":{error.lineno}" if error.lineno else ""  # NUL bytes have no line
+        raise UsageError(f"the hook {name}{place}: {error.msg}", hint=f"python3 {path} shows the same") from error
     except ValueError as error:
         raise UsageError(f"the hook {name} is no Python file: {error}", hint="name a .py file") from error
     if not _defined(tree) & set(STAGES):

@@ -63,7 +63,7 @@ def parse_sweep(texts: Sequence[str]) -> Sweep:
 def _axis(text: str) -> tuple[str, tuple[int, ...]]:
     name, equals, values = text.partition("=")
     if not equals or name not in MOST:
-        hint = did_you_mean(name, MOST) or f"such as {EXAMPLE}"
+        hint = (name not in MOST and did_you_mean(name, MOST)) or f"such as {EXAMPLE}"
         raise UsageError(f"--sweep {text!r} is none of {', '.join(f'{known}=N,N,…' for known in MOST)}", hint=hint)
     found = []
     for value in values.split(","):

@@ -43,8 +43,8 @@ MASKS = (
     (re.compile(r"^! .*?(?=^noise band|\Z)", re.MULTILINE | re.DOTALL), ""),  # warnings: what else the machine does
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.+Z-]+"), "TIME"),
     (re.compile(r"(?<= on local) \(.*?\)(?=, )"), " (PROCESSOR)"),
-    (re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*(?: (?:ns|µs|ms|s|bytes|KiB|MiB|GiB))?(?!\w)"), "N"),
     (re.compile(r"(?<![\w.])\d+(?:\.\d+)?x(?= )"), "Nx"),
+    (re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*(?: (?:ns|µs|ms|s|bytes|KiB|MiB|GiB))?(?!\w)"), "N"),
     (re.compile(r"─+"), "─"),
     (re.compile(r"[ \t]+"), " "),
     (re.compile(r"\n{2,}"), "\n"),

@@ -61,7 +61,7 @@ def install_hint(
     format_name: str, identity: Mapping[str, Any], capabilities: tuple[str, ...], runtime: str = ""
 ) -> str:
     """Return what to do where no runtime works: the option when something fits, else why nothing does."""
-    by_hand = BY_HAND.get(format_name, "edgeprof doctor --target shows what is there")
+    by_hand = BY_HAND.get(format_name, "edgeprof doctor --target TARGET shows what is there")
     fitting = _fitting(identity, format_name, runtime)
     if "install" not in capabilities or not (fitting.choices or fitting.unfit):
         return f"install one there: {by_hand}"

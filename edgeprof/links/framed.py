@@ -280,7 +280,7 @@ class FramedSession:
         if _working(found, plan.runtime):
             return ""
         if self._installed:
-            return "edgeprof doctor --target shows what else would fit there, and why the rest does not"
+            return f"edgeprof doctor --target {self.name} shows what else would fit there, and why the rest does not"
         from edgeprof.installing import install_hint  # noqa: PLC0415  only where none works
 
         return install_hint(plan.format, self._identity, self._capabilities(), plan.runtime)
@@ -492,7 +492,7 @@ class FramedSession:
             )
         return LinkLost(
             f"{self.name} fell silent: no word for {self.silence_s:.0f} s while waiting for {what}",
-            hint="is the board still powered and not asleep? edgeprof doctor --target shows how it is",
+            hint=f"is the board still powered and not asleep? edgeprof doctor --target {self.name} shows how it is",
         )
 
     def _lost(self, reason: str) -> LinkError:
@@ -511,7 +511,7 @@ class FramedSession:
         words = self._channel.last_words() or noise[-200:]
         return BoardUnreachable(
             f"no agent answered on {self.name}: {reason}{': ' + words if words else ''}",
-            hint="edgeprof doctor --target shows what is missing",
+            hint=f"edgeprof doctor --target {self.name} shows what is missing",
         )
 
 
