@@ -101,6 +101,10 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+BUSY_FACTOR = 10
+"""Tests run beside each other: either pass may share its core with others while the other had it alone."""
+
+
 @pytest.mark.models
 @pytest.mark.parametrize("name", NAMES)
 def test_the_operators_of_a_model_add_up_to_about_the_time_of_an_invocation(name: str) -> None:
@@ -112,8 +116,8 @@ def test_the_operators_of_a_model_add_up_to_about_the_time_of_an_invocation(name
     assert all(row.name and row.type for row in rows)
     # A busy host makes either pass slower by a factor; each call loses up to a microsecond to rounding.
     sum_ns = sum(row.ticks_ns for row in rows) / RUNS
-    assert sum_ns <= invocation["wall_ns"] * 4
-    assert sum_ns + len(rows) * 1000 >= invocation["wall_ns"] / 4
+    assert sum_ns <= invocation["wall_ns"] * BUSY_FACTOR
+    assert sum_ns + len(rows) * 1000 >= invocation["wall_ns"] / BUSY_FACTOR
     assert "resolution 1 us" in method
 
 
