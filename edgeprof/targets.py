@@ -129,7 +129,10 @@ def resolve_target(text: str) -> Target:
 
 def parse_place(text: str) -> Place | None:
     """Return the place of a target URL, None when the text is no URL of ours."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:  # brackets that hold no IPv6 address; the other readers come after this one
+        raise UsageError(f"target {text!r} is no address: {error}", hint=f"a target is {', '.join(SCHEMES)}") from None
     if text == "local" or parts.scheme == "local":
         return _decode(text, Local, _query(text, parts.query))
     match parts.scheme:

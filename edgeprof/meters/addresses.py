@@ -79,7 +79,12 @@ def parse_meter(text: str) -> MeterAddress:
 
     Raises `UnknownName` for a kind that is not known and `UsageError` for a missing or impossible option.
     """
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:  # brackets that hold no IPv6 address
+        raise UsageError(
+            f"power meter {text!r} is no address: {error}", hint="ppk2:///dev/ttyACM0?voltage=3300mV"
+        ) from None
     match parts.scheme:
         case "ppk2":
             values = _serial(text, parts)
