@@ -10,7 +10,7 @@ from edgeprof.installing.crashes import explained
 from edgeprof.links import open_session
 from edgeprof.links.framed import FramedSession
 from edgeprof.records.checks import Check, Diagnosis
-from edgeprof.targets import Emu, Local, MlperfTiny, Qemu, Serial, Sim, Ssh
+from edgeprof.targets import Emu, Local, MlperfTiny, Qemu, Serial, Sim, Ssh, runs_programs
 from edgeprof.units import format_bytes
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from edgeprof.targets import Target
 
 FORMATS = ("tflite", "onnx")
+PROGRAM = "program"
+"""What a microcontroller executes: packed here from a model of either format."""
 PACKAGES = {"tflite": "ai-edge-litert", "onnx": "onnxruntime"}
 BUSY_LOAD = 0.5
 LEAST_MEMORY_BYTES = 256 << 20
@@ -35,7 +37,8 @@ def diagnose(target: Target, board: Board | None) -> Diagnosis:
         with open_session(target, board) as session:
             identified = session.identify()
             framed = session if isinstance(session, FramedSession) else None
-            found = [framed.probe(name, fresh=True) for name in FORMATS] if framed else []
+            formats = (PROGRAM,) if runs_programs(target.place) else FORMATS
+            found = [framed.probe(name, fresh=True) for name in formats] if framed else []
             state = framed.board_state() if framed else {}
             identity = framed.identity() if framed else {}
     except LinkError as error:
@@ -45,7 +48,10 @@ def diagnose(target: Target, board: Board | None) -> Diagnosis:
     known = board.name if board else ""
     name = known or identified.board or str(identified.identity.get("cpu", ""))
     python = board_python(identity) if "install" in identified.capabilities else None
-    runtimes = _runtimes([explained(answer, python) for answer in found], target.name, python, identity)
+    if runs_programs(target.place):
+        runtimes = _engine(found)
+    else:
+        runtimes = _runtimes([explained(answer, python) for answer in found], target.name, python, identity)
     checks = (*_reach(target, identified), *runtimes, *_state(state))
     return Diagnosis(target=target.name, board=name, checks=checks)
 
@@ -71,6 +77,22 @@ def _reach(target: Target, identified: AgentIdentified) -> Iterator[Check]:
             remedy="measure on the board itself",
             cost="limits on hardware stay INCONCLUSIVE",
         )
+
+
+def _engine(found: list[RuntimesFound]) -> Iterator[Check]:
+    """Tell whether a microcontroller's firmware executes packed programs: no package can be put there."""
+    for engine in (runtime for answer in found for runtime in answer.runtimes):
+        if engine.works:
+            seen = f"{engine.name}: it executes programs, packed here from .tflite and .onnx models"
+            yield Check(name="engine", verdict="OK", seen=seen)
+        else:
+            yield Check(
+                name="engine",
+                verdict="MISSING",
+                seen=f"{engine.name}: {engine.reason}, no packed program",
+                remedy="edgeprof firmware flash --help tells how to put edgeprof's own there",
+                cost="no model can be measured there",
+            )
 
 
 def _runtimes(

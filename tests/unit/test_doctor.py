@@ -107,3 +107,19 @@ def test_an_agent_that_cannot_install_gets_the_command_for_pip(monkeypatch: pyte
 def test_a_target_that_cannot_be_reached_is_a_finding(tmp_path: Path) -> None:
     diagnosis = doctor(f"local:?python={tmp_path}/nothing")
     assert [one.name for one in diagnosis.missing] == ["reach"]
+
+
+def test_a_microcontroller_is_asked_for_programs_and_not_for_packages() -> None:
+    diagnosis = diagnose(resolve_target("emu:cortex-m4"), None)
+    assert [one.name for one in diagnosis.checks] == ["reach", "basis", "engine"]
+    assert not diagnosis.missing
+    assert ".tflite and .onnx" in check(diagnosis, "engine").seen
+
+
+def test_firmware_that_executes_no_program_is_missing_its_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = RuntimeFound(name="their engine", works=False, reason="it executes tflite")
+    answer = RuntimesFound(format="program", runtimes=(other,))
+    monkeypatch.setattr(framed.FramedSession, "probe", lambda _session, _name, **_: answer)
+    missing = check(diagnose(resolve_target("emu:cortex-m4"), None), "engine")
+    assert (missing.verdict, missing.seen) == ("MISSING", "their engine: it executes tflite, no packed program")
+    assert "pip" not in missing.remedy
