@@ -165,8 +165,11 @@ def _passes(measurement: Measurement) -> Iterator[Warned]:
 
 
 def _incomplete(measured: PassMeasurement) -> Warned:
+    advice = "edgeprof doctor --target TARGET shows what the board can do"
+    if measured.kind == "stages":  # where the user's own code runs
+        advice = "mend the file of --hook where that names it"
     return Warned(
         code=f"{measured.kind}-{measured.failure}",
         text=f"the {measured.kind} pass is missing: {measured.failure_text or measured.failure}",
-        advice="edgeprof doctor --target TARGET shows what the board can do" if measured.failure != "cancelled" else "",
+        advice=advice if measured.failure != "cancelled" else "",
     )

@@ -134,6 +134,8 @@ def profile_all(
     """
     options, shapes = rest.pop("options", DEFAULTS), rest.pop("shapes", None) or {}
     chosen = _variants(Path(model), sweep, shapes)
+    if options.threads != DEFAULTS.threads and chosen[0].threads is not None:
+        raise UsageError("--threads and --sweep threads exclude each other", hint="leave --threads out")
     if len(targets) > 1 and is_meter(options.power):
         raise UsageError("one instrument cannot measure several boards at once", hint="one --target with --power")
     several = len(targets) * len(chosen) > 1

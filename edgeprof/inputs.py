@@ -120,7 +120,9 @@ def file_inputs(graph: Graph, path: Path) -> Inputs:
             raise FileUnreadable(f"cannot read the inputs {path}: {damaged} in it is damaged")
         with np.load(path, allow_pickle=False) as loaded:
             arrays = {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except OSError as error:
+        raise FileUnreadable(f"cannot read the inputs {path}: {error.strerror or error}") from error
+    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise FileUnreadable(
             f"cannot read the inputs {path}: {error}", hint="numpy.savez writes such a file"
         ) from error

@@ -220,7 +220,8 @@ def _check(options: Options) -> None:
     )
     for name, value, least, most in limits:
         if value is not None and not least <= value <= most:
-            raise UsageError(f"{name} {value}: {least} to {most:,} can be done")
+            unit = "" if isinstance(value, int) else " s"
+            raise UsageError(f"{name} {value:,}{unit}: {least:,}{unit} to {most:,}{unit} can be done")
 
 
 def check_program(program: Program, board: Board) -> None:

@@ -65,6 +65,10 @@ def prepare(
         battery = supplied(battery, options.power)
         check_battery(battery, facts)
     graph = _model_for(place, model, shapes)
+    if options.power == "onboard" and isinstance(place.place, Qemu | Emu):  # minutes of emulation for nothing
+        raise UsageError(
+            f"--power onboard cannot be done on {place.name}: an emulator has no sensors", hint="leave --power out"
+        )
     options = settled_choice(options, graph.format if graph else IN_FIRMWARE, place)
     checks = options.check_outputs if options.check_outputs is not None else runs_programs(place.place)
     outputs = outputs or options.outputs or (checks and can_be_checked(graph))

@@ -87,7 +87,11 @@ def parse_battery(text: str) -> BatteryOptions:
             raise UsageError(f"--battery: {part!r} is not NAME=VALUE with a known name", hint=hint)
         field, read = _READ[name]
         several = field in {"bursts", "tolerances"}
-        given[field] = (*given.get(field, ()), read(value)) if several else read(value)
+        try:
+            amount = read(value)
+        except UsageError as error:
+            raise UsageError(f"--battery {name}: {error.message}", hint=error.hint) from None
+        given[field] = (*given.get(field, ()), amount) if several else amount
     return BatteryOptions(**given)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgeprof.cli.options import Duration, format_option
+from edgeprof.cli.options import Amount, Duration, format_option
 from edgeprof.power.options import ALIGNMENTS, LEVELS, SIDES, EnergyOptions
 
 
@@ -65,8 +65,8 @@ JOULES = Quantity("energy", {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6})
 @click.option("--idle-side", type=click.Choice(SIDES), default="both", show_default=True, help="Where to take it.")
 @click.option("--accuracy", "accuracy_ratio", type=RATIO, help="Of the instrument, as declared by its maker: 1%.")
 @click.option("--counter-range", "counter_range_j", type=JOULES, help="Where an energy counter starts again: 262144J.")
-@click.option("--price", "price_usd_per_kwh", type=click.FloatRange(min=0), help="Of electricity, in USD/kWh.")
-@click.option("--grid", "grid_g_per_kwh", type=click.FloatRange(min=0), help="Carbon intensity, in gCO2/kWh.")
+@click.option("--price", "price_usd_per_kwh", type=Amount(min=0), help="Of electricity, in USD/kWh.")
+@click.option("--grid", "grid_g_per_kwh", type=Amount(min=0), help="Carbon intensity, in gCO2/kWh.")
 @click.option("-o", "output", type=click.Path(path_type=Path), help="Write the report as JSON.")
 @format_option("table", "json", "markdown")
 def command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprof.cli.options import BASES, SEEDS, Duration, Shape, WarmUp, format_option
+from edgeprof.cli.options import BASES, SEEDS, Amount, Duration, Shape, WarmUp, format_option
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--wheels",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Install the runtime from this folder of wheels, not from the package index.",
 )
 @click.option(
@@ -102,8 +102,12 @@ if TYPE_CHECKING:
 @click.option("--windows", type=int, default=8, show_default=True, help="Windows that energy is taken over.")
 @click.option("--window", "window_s", type=Duration(), help="Length of one.  [default: 1s, on-board sensors 4s]")
 @click.option("--idle", "idle_s", type=Duration(), help="Rest around each.  [default: half a window]")
-@click.option("--price", "price_usd_per_kwh", type=float, metavar="USD/KWH", help="Price of electricity, for the cost.")
-@click.option("--grid", "grid_g_per_kwh", type=float, metavar="G/KWH", help="Carbon intensity of the grid, gCO2/kWh.")
+@click.option(
+    "--price", "price_usd_per_kwh", type=Amount(min=0), metavar="USD/KWH", help="Price of electricity, for the cost."
+)
+@click.option(
+    "--grid", "grid_g_per_kwh", type=Amount(min=0), metavar="G/KWH", help="Carbon intensity of the grid, gCO2/kWh."
+)
 @click.option("--sensors", "sensors_s", type=Duration(), help="How often sensors are read; 0s: never.")
 @click.option("--tag", help="A word to find this result by in the history.")
 @click.option("--no-history", is_flag=True, help="Keep this result out of the history.")

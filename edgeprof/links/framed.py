@@ -481,10 +481,12 @@ class FramedSession:
 
     def _silent(self, what: str) -> LinkError:
         timed_out = time.monotonic() >= self._deadline
-        if self._hello is None:
-            return self._unreachable(
-                "no hello when the time limit ended" if timed_out else f"no hello in {HELLO_TIMEOUT_S:.0f} s"
+        if self._hello is None and timed_out:
+            return BoardUnreachable(
+                f"no agent answered on {self.name}: no hello when the time limit ended", hint="raise --timeout"
             )
+        if self._hello is None:
+            return self._unreachable(f"no hello in {HELLO_TIMEOUT_S:.0f} s")
         if timed_out:
             return LinkLost(
                 f"{self.name} was not done in time: waiting for {what} when the time limit ended",

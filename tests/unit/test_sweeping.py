@@ -55,6 +55,12 @@ def test_what_is_no_sweep_is_refused_with_what_was_seen_and_wanted(texts: list[s
     assert message in refused.value.message
 
 
+def test_a_right_name_without_values_is_not_suggested_to_itself() -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_sweep(["threads"])
+    assert refused.value.hint.startswith("such as --sweep threads=1,2,4")
+
+
 def test_a_name_that_is_nearly_right_is_suggested() -> None:
     with pytest.raises(UsageError) as refused:
         parse_sweep(["thread=1"])
