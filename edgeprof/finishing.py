@@ -66,7 +66,7 @@ def _with_outputs_checked(result: Result, ready: Ready, measurement: Measurement
 def _with_operator_facts(result: Result, path: Path, graph: Graph, board: Board | None) -> Result:
     """Return the result with memory over the operators and their roofline, which a report without the model draws."""
     from edgeprof.inspecting import inspect_graph  # noqa: PLC0415  only after a run
-    from edgeprof.report.html.facts import operator_facts  # noqa: PLC0415  the same
+    from edgeprof.operator_facts import operator_facts  # noqa: PLC0415  the same
 
     found = operator_facts(inspect_graph(graph, path, board), result.operators, board)
     return replace(result, breakdowns={**result.breakdowns, **found})

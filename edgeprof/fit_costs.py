@@ -108,7 +108,7 @@ def _latency(
 
 
 def _calibrated(graph: Graph, calibrations: Sequence[Calibration]) -> Estimate:
-    from edgeprof.calibrate import predict  # noqa: PLC0415  only for calibrated boards
+    from edgeprof.calibrate.predicting import predict  # noqa: PLC0415  only for calibrated boards
 
     found = predict(graph, calibrations)
     if found.latency_s is None or found.low_s is None or found.high_s is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -10,6 +9,7 @@ from msgspec.structs import replace
 from edgeprof.comparing import compared, differences
 from edgeprof.errors import FileUnreadable, UsageError
 from edgeprof.file_names import written
+from edgeprof.preparing import now
 from edgeprof.records.result import Warned
 from edgeprof.regression import MAX_REGRESSION
 from edgeprof.store import last_result, read_result
@@ -34,7 +34,7 @@ def compare_saved(
     """Compare two results, or each result of a folder with the one of the same target and variant in the other."""
     folders = base.is_dir() or new.is_dir()
     pairs = _pairs(base, new) if folders else [(_read(base), _read(new))]
-    created = datetime.now(UTC).isoformat(timespec="seconds")
+    created = now()
     names = ("", "") if folders else _names(pairs[0], (base, new))
     found = []
     for one, other in pairs:

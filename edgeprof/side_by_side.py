@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -18,6 +16,7 @@ from edgeprof.inputs import file_inputs, random_inputs
 from edgeprof.interleaving import interleave, pair_plan
 from edgeprof.model import read_model
 from edgeprof.output_quality import Heard, Judged, judge_quality, quality_metrics
+from edgeprof.preparing import new_id, now
 from edgeprof.quality_inputs import FEWEST_INFERENCES, MOST_INFERENCES, matched_inputs
 from edgeprof.records.quality import Quality
 from edgeprof.records.result import Warned
@@ -212,7 +211,7 @@ def _basis(result: Result) -> Basis:
 def _with_latency(base: _Side, new: _Side, target: str, wanted: Wanted, ears: Ears) -> Comparison:
     """Return the comparison, its latency from turns where both models can be loaded at once."""
     names = (base.name, new.name)
-    apart = compared(base.result, new.result, _now(), max_regression=wanted.max_regression, names=names)
+    apart = compared(base.result, new.result, now(), max_regression=wanted.max_regression, names=names)
     if not isinstance(resolve_target(target).place, Local | Ssh):
         return apart
     try:
@@ -229,7 +228,7 @@ def _with_latency(base: _Side, new: _Side, target: str, wanted: Wanted, ears: Ea
         wanted.max_regression, found.way,
     )  # fmt: skip
     whole = compared(
-        base.result, new.result, _now(), max_regression=wanted.max_regression, interleaved=change,
+        base.result, new.result, now(), max_regression=wanted.max_regression, interleaved=change,
         launches=found.launches, names=names,
     )  # fmt: skip
     return replace(whole, warnings=stopped)
@@ -253,8 +252,7 @@ def _in_turns(base: _Side, new: _Side, target: str, wanted: Wanted, ears: Ears) 
         (base.graph, new.graph), (_inputs_of(base), _inputs_of(new)), (base.options, new.options), runtimes,
         latency.value if latency and latency.value else 1e-3,
     )  # fmt: skip
-    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}"
-    begun = begun_result(run_id, _now(), ("compare",), graph=base.graph, plan=plan, target=place, board=None)
+    begun = begun_result(new_id(), now(), ("compare",), graph=base.graph, plan=plan, target=place, board=None)
     return interleave(
         begun, base.path, new.path, place, blobs, max_regression=wanted.max_regression, on_event=ears.on_event,
         stop=ears.stop,
@@ -263,7 +261,3 @@ def _in_turns(base: _Side, new: _Side, target: str, wanted: Wanted, ears: Ears) 
 
 def _inputs_of(side: _Side) -> Inputs:
     return file_inputs(side.graph, side.inputs) if side.inputs else random_inputs(side.graph, side.options.seed)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -3,10 +3,3 @@
 Launches of one process differ by 12 to 18 % in everything they run, so each micro model runs in one process with a
 reference kernel, in turns, and all that is fitted, kept and predicted is a ratio to that kernel's time.
 """
-
-from edgeprof.calibrate.fitted import fit_dtype
-from edgeprof.calibrate.keeping import kept_calibrations, store_calibration
-from edgeprof.calibrate.measuring import calibrate
-from edgeprof.calibrate.predicting import predict
-
-__all__ = ["calibrate", "fit_dtype", "kept_calibrations", "predict", "store_calibration"]

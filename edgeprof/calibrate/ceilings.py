@@ -18,6 +18,12 @@ LEAST_S = 1e-13
 """A cost below it is none: that work's time is in another of the fit's figures then."""
 
 
+def unit_seconds(calibration: Calibration, fitted: FittedDtype, *kinds: str) -> float | None:
+    """Return what a unit of these kinds of work takes together, in seconds; None where the fit has no cost for it."""
+    seconds = sum(fitted.costs.get(kind, 0.0) for kind in kinds) * calibration.reference_s
+    return seconds if seconds > LEAST_S else None
+
+
 def measured_ceilings(result: Result, calibrations: Sequence[Calibration]) -> Ceilings | None:
     """Return the best rates of the newest calibration of the result's runtime; None where there is none.
 
@@ -34,13 +40,10 @@ def measured_ceilings(result: Result, calibrations: Sequence[Calibration]) -> Ce
 
 
 def _ceilings(calibration: Calibration, fitted: FittedDtype) -> Ceilings:
-    def seconds(kind: str) -> float:
-        return fitted.costs.get(kind, 0.0) * calibration.reference_s
-
-    products = [seconds(kind) for kind in PRODUCTS if seconds(kind) > LEAST_S]
-    byte_s = sum(seconds(kind) for kind in WEIGHTS)
+    products = [found for kind in PRODUCTS if (found := unit_seconds(calibration, fitted, kind))]
+    byte_s = unit_seconds(calibration, fitted, *WEIGHTS)
     known = {"ops_per_s": 2 / min(products)} if products else {}
-    known |= {"bytes_per_s": 1 / byte_s} if byte_s > LEAST_S else {}
+    known |= {"bytes_per_s": 1 / byte_s} if byte_s else {}
     return Ceilings(
         **known,
         unit=f"{calibration.threads} thread{'s' * (calibration.threads != 1)}",

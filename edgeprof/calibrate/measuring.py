@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import statistics
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgeprof import __version__
@@ -21,6 +20,7 @@ from edgeprof.inputs import random_inputs
 from edgeprof.links import open_session
 from edgeprof.links.framed import SECOND_INPUTS, SECOND_MODEL, FramedSession
 from edgeprof.model import read_model
+from edgeprof.preparing import now
 from edgeprof.records.calibration import Calibration, Observation
 from edgeprof.records.events import ClockBracketed, PassEnded
 from edgeprof.records.result import Pass, Plan, SecondModel, Tool
@@ -179,7 +179,7 @@ def _filled(
     by_dtype = [[each for each in observed if each.dtype == dtype] for dtype in DTYPES]
     used = last.passes[0].runtime
     return Calibration(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now(),
         tool=Tool(name="edgeprof", version=__version__, command=("calibrate",)),
         target=job.target.name,
         board=board_used(job.board, last, job.target.name, board_folders()),

@@ -482,9 +482,7 @@ class FramedSession:
     def _silent(self, what: str) -> LinkError:
         timed_out = time.monotonic() >= self._deadline
         if self._hello is None and timed_out:
-            return BoardUnreachable(
-                f"no agent answered on {self.name}: no hello when the time limit ended", hint="raise --timeout"
-            )
+            return self._unreachable("no hello when the time limit ended", hint="raise --timeout")
         if self._hello is None:
             return self._unreachable(f"no hello in {HELLO_TIMEOUT_S:.0f} s")
         if timed_out:
@@ -503,7 +501,7 @@ class FramedSession:
             return self._unreachable(reason)
         return LinkLost(f"the link to {self.name} was lost: {reason}{': ' + words if words else ''}")
 
-    def _unreachable(self, reason: str) -> LinkError:
+    def _unreachable(self, reason: str, hint: str | None = None) -> LinkError:
         if self._lossy and not self._channel.last_words():
             from edgeprof.links.serial_port import line_trouble  # noqa: PLC0415  only for a serial line
 
@@ -513,7 +511,7 @@ class FramedSession:
         words = self._channel.last_words() or noise[-200:]
         return BoardUnreachable(
             f"no agent answered on {self.name}: {reason}{': ' + words if words else ''}",
-            hint=f"edgeprof doctor --target {self.name} shows what is missing",
+            hint=hint or f"edgeprof doctor --target {self.name} shows what is missing",
         )
 
 

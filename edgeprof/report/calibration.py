@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgeprof.calibrate.ceilings import WEIGHTS, unit_seconds
 from edgeprof.report.columns import Column, columns, page, printable, wrapped
 from edgeprof.report.markdown import escape
 from edgeprof.units import format_duration
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from edgeprof.records.calibration import Calibration, FittedDtype, Prediction
 
 RATES = (("conv", "conv"), ("1x1 conv", "pointwise"), ("depthwise", "depthwise"), ("dense", "dense"))
-LEAST_S, LEAST_CALL_S = 1e-13, 1e-9
+LEAST_CALL_S = 1e-9
 """A cost below it is none: a kind's time is in another of its figures then, in values written or weights read."""
 
 
@@ -61,15 +62,13 @@ def _rates(calibrations: Sequence[Calibration]) -> tuple[list[str], list[list[st
 
 def _rate(calibration: Calibration, fitted: FittedDtype, kind: str) -> str:
     """Return the rate of the products alone, where they are what takes the time."""
-    cost = fitted.costs.get(f"{kind}_macs", 0.0)
-    unit_s = cost * calibration.reference_s
-    return f"{1e-9 / unit_s:.3g}" if unit_s > LEAST_S else "—"
+    unit_s = unit_seconds(calibration, fitted, f"{kind}_macs")
+    return f"{1e-9 / unit_s:.3g}" if unit_s else "—"
 
 
 def _bandwidth(calibration: Calibration, fitted: FittedDtype) -> str:
-    cost = fitted.costs.get("far_weight_bytes", 0.0) + fitted.costs.get("weight_bytes", 0.0)
-    byte_s = cost * calibration.reference_s
-    return f"{1e-9 / byte_s:.3g} GB/s" if byte_s > LEAST_S else "—"
+    byte_s = unit_seconds(calibration, fitted, *WEIGHTS)
+    return f"{1e-9 / byte_s:.3g} GB/s" if byte_s else "—"
 
 
 def _time(calibration: Calibration, fitted: FittedDtype, kind: str) -> str:

@@ -23,7 +23,7 @@ from edgeprof.report.comparison import (
     titles,
     value_text,
 )
-from edgeprof.report.table import captured, text_console
+from edgeprof.report.table import VERDICT_STYLES, captured, text_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from edgeprof.records.comparison import Change, Comparison
 
 STYLES = {"better": "green", "worse": "bold red", "same": "dim", "cannot tell": "yellow"}
-VERDICT_STYLES = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red", "SKIP": "dim", "INCONCLUSIVE": "yellow"}
 
 
 def render(found: Sequence[Comparison], *, whole: bool) -> str:
