@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from msgspec.structs import replace
 
+from edgeprof.battery.inputs import refuse_undeclared
 from edgeprof.battery.options import REGULATORS, BatteryOptions
 from edgeprof.boards import list_boards, load_board
 from edgeprof.errors import UnknownName, UsageError, did_you_mean
@@ -44,6 +45,7 @@ class Life(TypedDict, total=False):
     options: BatteryOptions
 
 
+SLOWEST_HZ, FASTEST_HZ = 1e3, 1e11
 READ: dict[str, tuple[str, Callable[[str], Any]]] = {
     "every": ("period_s", parse_duration),
     "capacity": ("capacity_c", parse_charge),
@@ -109,22 +111,7 @@ def battery_options(battery: Life) -> BatteryOptions | None:
     texts = {name: str(text) for name, text in battery.items() if name != "options" and text is not None}
     read = {READ[name][0]: READ[name][1](text) for name, text in texts.items()}
     given = given._replace(**read)
-    missing = [
-        option
-        for option, value in (
-            ("--every", given.period_s), ("--sleep-current", given.sleep_a), ("--cell", given.cell or given.capacity_c),
-        )
-        if value is None
-    ]  # fmt: skip
-    if missing:
-        raise UsageError(
-            f"a battery's life needs {', '.join(missing)}; nothing is assumed for it",
-            hint="--every 1s --cell cr2032 --sleep-current 5uA",
-        )
-    if not given.period_s:
-        raise UsageError(
-            f"--every {battery.get('every', 0)}: there is a time between two inferences", hint="--every 1s"
-        )
+    refuse_undeclared(given)
     if given.cell is not None:
         from edgeprof.battery.cells import load_cell  # noqa: PLC0415  only where one is named
 
@@ -135,18 +122,33 @@ def battery_options(battery: Life) -> BatteryOptions | None:
 def _boards(
     names: Sequence[str], core: str | None, clock: str | None, target: str | None, threads: int
 ) -> tuple[list[Board], dict[str, Sequence[Calibration]]]:
-    if clock and not core:
+    if clock is not None and core is None:
         raise UsageError("--clock without --core", hint="--core cortex-m4 --clock 150MHz")
     folders = board_folders()
     chosen = [load_board(name, folders) for name in dict.fromkeys(names)]
     calibrations: dict[str, Sequence[Calibration]] = {}
-    if core:
-        chosen.append(made_up_board(core, parse_frequency(clock) if clock else None))
+    if core is not None:
+        chosen.append(made_up_board(_named_core(core), None if clock is None else _clock_hz(clock)))
     if target:
         board, found = calibrated_board(target, threads)
         chosen = [*(each for each in chosen if each.id != board.id), board]
         calibrations[board.id] = found
     return chosen or [load_board(name, folders) for name in list_boards(folders)], calibrations
+
+
+def _named_core(text: str) -> str:
+    if not text.strip():
+        raise UsageError("--core is empty: it names the core of a board", hint="--core cortex-m4 --clock 150MHz")
+    return text.strip()
+
+
+def _clock_hz(text: str) -> float:
+    """Return hertz; 150 is a slip for 150MHz."""
+    found = parse_frequency(text)
+    if not SLOWEST_HZ <= found <= FASTEST_HZ:
+        raise UsageError(f"--clock {text}: {SLOWEST_HZ / 1e3:g} kHz to {FASTEST_HZ / 1e9:g} GHz is a core's clock",
+                         hint="--clock 150MHz")  # fmt: skip
+    return found
 
 
 def _scales(

@@ -202,6 +202,7 @@ def _energy(options: Options) -> Pass:
 
 
 def _check(options: Options) -> None:
+    _check_energy(options)
     if options.period_s is not None and options.duration_s is not None and options.period_s >= options.duration_s:
         raise UsageError(f"--period {options.period_s} s leaves no release within --duration {options.duration_s} s")
     limits = (
@@ -222,6 +223,17 @@ def _check(options: Options) -> None:
         if value is not None and not least <= value <= most:
             unit = "" if isinstance(value, int) else " s"
             raise UsageError(f"{name} {value:,}{unit}: {least:,}{unit} to {most:,}{unit} can be done")
+
+
+def _check_energy(options: Options) -> None:
+    """Refuse what speaks of energy where none is measured."""
+    given = (
+        ("--window", options.window_s), ("--idle", options.idle_s), ("--price", options.priced.price_usd_per_kwh),
+        ("--grid", options.priced.grid_g_per_kwh),
+    )  # fmt: skip
+    alone = [name for name, value in given if value is not None]
+    if alone and not options.power:
+        raise UsageError(f"{alone[0]} without --power: no energy is measured", hint="--power onboard")
 
 
 def check_program(program: Program, board: Board) -> None:

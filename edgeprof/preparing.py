@@ -65,10 +65,7 @@ def prepare(
         battery = supplied(battery, options.power)
         check_battery(battery, facts)
     graph = _model_for(place, model, shapes)
-    if options.power == "onboard" and isinstance(place.place, Qemu | Emu):  # minutes of emulation for nothing
-        raise UsageError(
-            f"--power onboard cannot be done on {place.name}: an emulator has no sensors", hint="leave --power out"
-        )
+    _check_place(place, facts, options)
     options = settled_choice(options, graph.format if graph else IN_FIRMWARE, place)
     checks = options.check_outputs if options.check_outputs is not None else runs_programs(place.place)
     outputs = outputs or options.outputs or (checks and can_be_checked(graph))
@@ -84,6 +81,28 @@ def prepare(
         blobs |= {"model": content, **read_beside(Path(model), graph)}
         plan = make_plan(graph, given, options, facts)
     return Ready(Path(model), place, facts, graph, given, plan, blobs, options, checks, battery)
+
+
+def _check_place(target: Target, board: Board | None, options: Options) -> None:
+    """Refuse what the target can never do, before minutes of emulation or of flashing go into it."""
+    if isinstance(target.place, Qemu | Emu):
+        if options.power == "onboard":
+            raise UsageError(
+                f"--power onboard cannot be done on {target.name}: an emulator has no sensors", hint="leave --power out"
+            )
+        if options.period_s is not None:
+            raise UsageError(
+                f"--period cannot be done on {target.name}: an emulator counts instructions and has no time",
+                hint="leave --period out, or take --target sim:BOARD",
+            )
+    one_core = runs_programs(target.place) or (
+        isinstance(target.place, Sim) and board is not None and board.kind == "mcu"
+    )
+    if options.threads > 1 and one_core:
+        raise UsageError(
+            f"--threads {options.threads} cannot be done on {target.name}: a microcontroller's agent has one",
+            hint="leave --threads out",
+        )
 
 
 def _model_for(target: Target, model: str | Path, shapes: dict[str, tuple[int, ...]] | None) -> Graph | None:

@@ -47,8 +47,7 @@ def settle(result: Result | None, options: BatteryOptions, board_supply: tuple[f
 
     Raises UsageError naming the options that are missing, and where the energy is not gross.
     """
-    _refuse_missing(options)
-    _refuse_impossible(options)
+    refuse_undeclared(options)
     inference = _inference(result, options)
     supply = _supply(options, board_supply)
     reservoir = settle_reservoir(options, supply.ranged.value)
@@ -91,6 +90,12 @@ def settle(result: Result | None, options: BatteryOptions, board_supply: tuple[f
 
 
 # ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def refuse_undeclared(options: BatteryOptions) -> None:
+    """Raise UsageError where an option that nothing can be assumed for is missing, or holds what cannot be."""
+    _refuse_missing(options)
+    _refuse_impossible(options)
 
 
 def _refuse_missing(options: BatteryOptions) -> None:

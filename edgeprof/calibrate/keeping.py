@@ -12,6 +12,7 @@ import msgspec
 from edgeprof.errors import OutputUnwritable, ResultInvalid, UsageError
 from edgeprof.records.calibration import Calibration
 from edgeprof.store import write_atomically
+from edgeprof.targets import resolve_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,9 +48,10 @@ def kept_calibrations(target: str, threads: int | None = None, folder: Path | No
 
 
 def needed_calibrations(target: str, threads: int, folder: Path | None = None) -> tuple[Calibration, ...]:
-    """Return what is kept of a target; raise UsageError where that is nothing."""
+    """Return what is kept of a target; raise UsageError where that is nothing, or the target is none."""
     found = kept_calibrations(target, threads, folder)
     if not found:
+        resolve_target(target)
         raise UsageError(
             f"{target} has not been calibrated with {threads} thread{'s' * (threads != 1)}",
             hint=f"edgeprof calibrate --target {target} --threads {threads}",

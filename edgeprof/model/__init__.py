@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from edgeprof.errors import ModelInvalid
+from edgeprof.errors import ModelInvalid, ModelUnsupported
 from edgeprof.file_names import written
 from edgeprof.model.graph import Graph, Operator, Quantization, Subgraph, Tensor
 from edgeprof.model.reading import mapped
@@ -80,7 +80,17 @@ def _batches(graph: Graph, batch: int) -> dict[str, tuple[int, ...]]:
     return {tensor.name: (batch, *(size or 0 for size in (tensor.shape or ())[1:])) for tensor in open_ones}
 
 
+TOO_MUCH = "is it whole, and a model? The bounds keep what is no model from taking all memory"
+
+
 def _read(memory: mmap.mmap, path: Path, shapes: Mapping[str, tuple[int, ...]] | None) -> Graph:
+    try:
+        return _read_format(memory, path, shapes)
+    except ModelUnsupported as error:
+        raise ModelUnsupported(f"{path} is not read: {error.message}", hint=TOO_MUCH) from None
+
+
+def _read_format(memory: mmap.mmap, path: Path, shapes: Mapping[str, tuple[int, ...]] | None) -> Graph:
     if memory[4:8] == b"TFL3":
         from edgeprof.model.tflite import read_tflite  # noqa: PLC0415 (each reader only where its format is met)
 

@@ -119,7 +119,7 @@ def test_markdown_has_a_line_for_every_board(edgeprof: Cli) -> None:
         (("--max-price", "nan"), "'nan' is not a finite number"),
         (("--max-price", "-1"), "-1.0 is not in the range x>=0"),
         (("--max-latency", "-5ms"), "'-5ms' is not a duration"),
-        (("--every", "0s", "--cell", "cr2032", "--sleep-current", "5uA"), "--every 0s: there is a time between"),
+        (("--every", "0s", "--cell", "cr2032", "--sleep-current", "5uA"), "--every has to be above 0, it is 0"),
         (("--every", "1s", "--cell", "cr2032", "--sleep-current", "-5uA"), "'-5uA' is not a current"),
     ],
 )
