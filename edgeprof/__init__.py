@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from edgeprof.api import check, compare, doctor, fit, inspect, load_result, profile
     from edgeprof.boards import list_boards, load_board
     from edgeprof.errors import EdgeprofError
-    from edgeprof.plan import Options
+    from edgeprof.profiling.plan import Options
     from edgeprof.records.result import Result
 
 __version__ = "0.1.0"
@@ -32,7 +32,7 @@ __all__ = [
 
 _PLACES = {
     "EdgeprofError": "edgeprof.errors",
-    "Options": "edgeprof.plan",
+    "Options": "edgeprof.profiling.plan",
     "Result": "edgeprof.records.result",
     "check": "edgeprof.api",
     "compare": "edgeprof.api",

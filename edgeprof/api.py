@@ -11,32 +11,32 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from msgspec.structs import replace
 
-from edgeprof.checking import check
 from edgeprof.errors import EdgeprofError, OutputUnwritable, UsageError
-from edgeprof.finishing import finish, judged, kept, write_outputs
 from edgeprof.installing.offering import make_offer
-from edgeprof.limit_profiles import read_limits
+from edgeprof.judging.checking import check
+from edgeprof.judging.profiles import read_limits
 from edgeprof.meters import is_meter
 from edgeprof.model import read_model
-from edgeprof.plan import Asked, Options
-from edgeprof.powered import PowerSource
-from edgeprof.preparing import IN_FIRMWARE, board_of, new_id, now, prepare
-from edgeprof.results import begun_result, guessed_shapes
-from edgeprof.running import Stop, measure, raise_fatal
-from edgeprof.runtime_choice import choice_warnings
-from edgeprof.store import check_writable, last_result, read_result, recover_result
-from edgeprof.sweeping import Variant, parse_sweep, run_variants, variants
+from edgeprof.profiling.finishing import finish, judged, kept, write_outputs
+from edgeprof.profiling.plan import Asked, Options
+from edgeprof.profiling.powered import PowerSource
+from edgeprof.profiling.preparing import IN_FIRMWARE, board_of, prepare
+from edgeprof.profiling.running import Stop, measure, raise_fatal
+from edgeprof.profiling.runtime_choice import choice_warnings
+from edgeprof.profiling.sweeping import Variant, parse_sweep, run_variants, variants
+from edgeprof.store import check_writable, last_result, new_id, now, read_result, recover_result
+from edgeprof.summary.results import begun_result, guessed_shapes
 from edgeprof.targets import resolve_target, ssh_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgeprof.battery.options import BatteryOptions
-    from edgeprof.fit_question import Life
-    from edgeprof.fit_wishes import Wishes
-    from edgeprof.limits import Limit
+    from edgeprof.examining.reachable import Reachable
+    from edgeprof.fitting.question import Life
+    from edgeprof.fitting.wishes import Wishes
+    from edgeprof.judging.limits import Limit
     from edgeprof.links.ssh_keys import OfferedKey
-    from edgeprof.reachable import Reachable
     from edgeprof.records.checks import Diagnosis
     from edgeprof.records.comparison import Comparison, Price
     from edgeprof.records.events import Event
@@ -246,7 +246,7 @@ def fit(  # noqa: PLR0913  one keyword an option of the command line
     Latency and energy come with their intervals; with `every="1s"`, `cell="cr2032"`, `sleep_current="5uA"` and the like
     battery life too. `target` is a Linux board that was calibrated. `wishes` filter and sort. Raises EdgeprofError.
     """
-    from edgeprof.fit_question import ask_fit  # noqa: PLC0415  only here
+    from edgeprof.fitting.question import ask_fit  # noqa: PLC0415  only here
 
     return ask_fit(
         Path(model), boards=boards, core=core, clock=clock, engine=engine, shapes=shapes, target=target,
@@ -275,9 +275,9 @@ def compare(  # noqa: PLR0913  one keyword an option of the command line
     What is not comparable is refused unless `allow` names what differs. `quality` None compares the outputs of models
     where that can be done; `labels` are classes for `inputs`. Raises EdgeprofError and nothing else.
     """
-    from edgeprof.compare_request import Wanted, are_models  # noqa: PLC0415  only here
-    from edgeprof.saved_results import compare_saved  # noqa: PLC0415  only here
-    from edgeprof.side_by_side import Ears, compare_models  # noqa: PLC0415  the same
+    from edgeprof.comparing.request import Wanted, are_models  # noqa: PLC0415  only here
+    from edgeprof.comparing.saved_results import compare_saved  # noqa: PLC0415  only here
+    from edgeprof.comparing.side_by_side import Ears, compare_models  # noqa: PLC0415  the same
 
     paths = [Path(base), *map(Path, new)]
     wanted = Wanted(
@@ -300,7 +300,7 @@ def compare(  # noqa: PLR0913  one keyword an option of the command line
 
 def doctor(target: str = "local") -> Diagnosis:
     """Look at a target: what is missing or noisy, what mends it, what ignoring it costs."""
-    from edgeprof.doctor import diagnose  # noqa: PLC0415  only here
+    from edgeprof.examining.doctor import diagnose  # noqa: PLC0415  only here
 
     place = resolve_target(target)
     return diagnose(place, board_of(place, None))
@@ -308,7 +308,7 @@ def doctor(target: str = "local") -> Diagnosis:
 
 def list_targets() -> tuple[Reachable, ...]:
     """Return what can be reached from here."""
-    from edgeprof.reachable import list_reachable  # noqa: PLC0415  only here
+    from edgeprof.examining.reachable import list_reachable  # noqa: PLC0415  only here
 
     return list_reachable()
 

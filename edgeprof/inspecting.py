@@ -12,7 +12,7 @@ from edgeprof.model.cost import model_cost
 from edgeprof.model.graph import Subgraph, bodies
 from edgeprof.model.memory import liveness
 from edgeprof.records.inspection import Arena, InspectedOperator, Inspection, Peak, Roofline
-from edgeprof.static_metrics import model_facts, model_metrics
+from edgeprof.summary.static import model_facts, model_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -146,8 +148,8 @@ def last_result() -> Path:
 
 def recover_result(journal: Path) -> Result:
     """Return what the journal of a run holds that was killed before it could write its result."""
-    from edgeprof.fold import fold  # noqa: PLC0415  only for a killed run
-    from edgeprof.results import filled_result  # noqa: PLC0415  the same
+    from edgeprof.summary.fold import fold  # noqa: PLC0415  only for a killed run
+    from edgeprof.summary.results import filled_result  # noqa: PLC0415  the same
 
     begun = read_result(journal.with_name("begun.json"))
     killed = Interrupted("the run was killed; this is what its journal holds")
@@ -211,3 +213,13 @@ def read_journal(path: Path) -> Iterator[Event]:
         for line in file:
             if line.endswith(b"\n"):
                 yield decoder.decode(line)
+
+
+def now() -> str:
+    """Return the time as a result states it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def new_id() -> str:
+    """Return an id that sorts by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}"

@@ -28,6 +28,7 @@ from scripts import (
     bench_ssh,
     bench_static,
 )
+from scripts.bench_rows import print_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,16 +65,6 @@ def main(arguments: Sequence[str]) -> int:
     missed = [row.name for row in rows if not row.ok]
     print(f"{len(rows)} figures, {len(missed)} targets missed{': ' if missed else ''}{', '.join(missed)}")
     return 1 if missed else 0
-
-
-def print_rows(rows: Sequence[Row]) -> None:
-    """Print rows in columns, the conditions below each."""
-    name = max(len(row.name) for row in rows)
-    value = max(len(row.value) for row in rows)
-    for row in rows:
-        print(f"  {'ok    ' if row.ok else 'MISSED'}  {row.name:{name}}   {row.value:{value}}   target {row.target}")
-        print(f"          {row.conditions}")
-    print(flush=True)
 
 
 if __name__ == "__main__":

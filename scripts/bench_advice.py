@@ -26,7 +26,7 @@ from edgeprof.errors import EdgeprofError
 from edgeprof.model import read_model
 from edgeprof.model.graph import tensor_bytes
 from edgeprof.records.diagnosis import Ceilings
-from edgeprof.static_metrics import model_metrics
+from edgeprof.summary.static import model_metrics
 from edgeprof.units import format_value
 from examples.networks import initialise
 from examples.onnx_builder import float_onnx, qdq_onnx

@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgeprof.calibrate.measuring import beside, calibrate, micro_blob, model_blob
-from edgeprof.calibrate.micro import reference
-from edgeprof.calibrate.predicting import predict
+from edgeprof.calibration.measuring import beside, calibrate, micro_blob, model_blob
+from edgeprof.calibration.micro import reference
+from edgeprof.calibration.predicting import predict
 from edgeprof.links import open_session
 from edgeprof.links.framed import FramedSession
 from edgeprof.model import read_model

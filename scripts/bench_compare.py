@@ -23,13 +23,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script find
 
 import msgspec
 
-from edgeprof.compare_stats import Estimate, enough, estimate, gate, verdict
-from edgeprof.interleaving import pairs_for
+from edgeprof.comparing.interleaving import pairs_for
+from edgeprof.comparing.intervals import Estimate, enough, estimate, gate, verdict
+from edgeprof.comparing.regression import MAX_REGRESSION
+from edgeprof.comparing.saved_changes import changes
 from edgeprof.records.result import Metric, Result
-from edgeprof.regression import MAX_REGRESSION
-from edgeprof.saved_changes import changes
 from examples.build_models import build_dscnn
-from scripts.bench_rows import Row
+from scripts.bench_rows import Row, print_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -255,8 +255,6 @@ def _failed_by(python: str, pairs: list[tuple[dict[str, float], dict[str, float]
 
 def main(arguments: Sequence[str]) -> int:
     """Run the named sections at their full size."""
-    from scripts.bench import print_rows  # noqa: PLC0415  it imports this module
-
     with tempfile.TemporaryDirectory(prefix="edgeprof-bench-") as folder:
         short, long = models(Path(folder))
         sections: dict[str, Callable[[], list[Row]]] = {

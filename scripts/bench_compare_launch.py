@@ -22,8 +22,8 @@ from edgeprof import wire
 from edgeprof.agent.loading import load
 from edgeprof.agent.pair import pair_pass
 from edgeprof.agent.timing import Speaker, clock
+from edgeprof.comparing.interleaving import launch_of
 from edgeprof.inputs import random_inputs
-from edgeprof.interleaving import launch_of
 from edgeprof.model import read_model
 from edgeprof.records.result import SampleColumns
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder by itself
 
-from scripts.bench_rows import Row
+from scripts.bench_rows import Row, print_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -271,6 +271,4 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--write-fixture"]:
         write_fixture()
     else:
-        from scripts.bench import print_rows
-
         print_rows(run(float(sys.argv[1]) if sys.argv[1:] else SECONDS))

@@ -40,3 +40,13 @@ def median_bounds(values: Sequence[float]) -> tuple[float, float]:
     reach = math.ceil(0.98 * math.sqrt(len(ordered)))  # 1.96 standard deviations of a binomial with p = 1/2
     middle = len(ordered) // 2
     return ordered[max(0, middle - reach)], ordered[min(len(ordered) - 1, middle + reach)]
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    """Print rows in columns, the conditions below each."""
+    name = max(len(row.name) for row in rows)
+    value = max(len(row.value) for row in rows)
+    for row in rows:
+        print(f"  {'ok    ' if row.ok else 'MISSED'}  {row.name:{name}}   {row.value:{value}}   target {row.target}")
+        print(f"          {row.conditions}")
+    print(flush=True)

@@ -24,7 +24,7 @@ import msgspec
 
 from edgeprof.boards import load_board
 from edgeprof.errors import ModelError
-from edgeprof.fitting import fit_boards
+from edgeprof.fitting.fit import fit_boards
 from edgeprof.inspecting import inspect_graph
 from edgeprof.model.cost import model_cost
 from edgeprof.model.memory import greedy_arena_plan, liveness

@@ -34,7 +34,7 @@ def with_battery(result: Result, options: BatteryOptions, board: Board | None = 
     import msgspec  # noqa: PLC0415  the same
 
     from edgeprof.errors import UsageError  # noqa: PLC0415  the same
-    from edgeprof.summarise import absent  # noqa: PLC0415  the same
+    from edgeprof.summary.summarise import absent  # noqa: PLC0415  the same
 
     try:
         report = battery_of(result, options, board)

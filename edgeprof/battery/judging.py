@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgeprof.battery.reckoning import LIFE
-from edgeprof.limits import judge
+from edgeprof.judging.limits import judge
 from edgeprof.records.result import Warned
 from edgeprof.units import format_life
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from edgeprof.limits import Limit
+    from edgeprof.judging.limits import Limit
     from edgeprof.records.battery import BatteryReport
     from edgeprof.records.result import Basis
 

@@ -96,6 +96,6 @@ def _graph(file: IO[bytes], name: str, name_of_format: str) -> Graph:
 
 
 def _metrics(graph: Graph) -> dict[str, Metric]:
-    from edgeprof.static_metrics import model_metrics  # noqa: PLC0415  only where a model is found
+    from edgeprof.summary.static import model_metrics  # noqa: PLC0415  only where a model is found
 
     return model_metrics(graph)

@@ -109,7 +109,7 @@ def command(
     """  # noqa: D301  click's \b keeps the lines apart
     from edgeprof.battery import battery_of  # noqa: PLC0415  nothing heavy before the options are right
     from edgeprof.battery.judging import exit_code, with_limits  # noqa: PLC0415  the same
-    from edgeprof.limits import parse_limit  # noqa: PLC0415  the same
+    from edgeprof.judging.limits import parse_limit  # noqa: PLC0415  the same
     from edgeprof.report.battery import render_battery, render_cells  # noqa: PLC0415  the same
     from edgeprof.store import check_writable, write_atomically  # noqa: PLC0415  the same
 

@@ -54,8 +54,8 @@ def command(**given: Any) -> None:  # noqa: ANN401  click hands over what the op
 
 
 def _measured(given: dict[str, Any]) -> Any:  # noqa: ANN401  records are imported when they are needed
-    from edgeprof.calibrate.keeping import store_calibration  # noqa: PLC0415  the same
-    from edgeprof.calibrate.measuring import calibrate  # noqa: PLC0415  nothing heavy before the options
+    from edgeprof.calibration.keeping import store_calibration  # noqa: PLC0415  the same
+    from edgeprof.calibration.measuring import calibrate  # noqa: PLC0415  nothing heavy before the options
 
     def heard(name: str, number: int, count: int) -> None:
         if not given["quiet"]:
@@ -74,8 +74,8 @@ def _measured(given: dict[str, Any]) -> Any:  # noqa: ANN401  records are import
 
 
 def _predicted(given: dict[str, Any]) -> Any:  # noqa: ANN401  the same
-    from edgeprof.calibrate.keeping import needed_calibrations  # noqa: PLC0415  the same
-    from edgeprof.calibrate.predicting import predict  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.calibration.keeping import needed_calibrations  # noqa: PLC0415  the same
+    from edgeprof.calibration.predicting import predict  # noqa: PLC0415  nothing heavy before the options are right
     from edgeprof.model import read_model  # noqa: PLC0415  the same
 
     if given["runtime"] or given["formats"]:

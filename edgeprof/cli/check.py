@@ -37,9 +37,9 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     edgeprof check app.apk --limits mobile
     edgeprof check model.tflite --limits edge --board raspberry-pi-5 --format junit > limits.xml
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.checking import check, exit_code  # noqa: PLC0415  nothing heavy before the options are right
     from edgeprof.cli.github import tell_github  # noqa: PLC0415  the same
-    from edgeprof.limits import parse_limit  # noqa: PLC0415  the same
+    from edgeprof.judging.checking import check, exit_code  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.judging.limits import parse_limit  # noqa: PLC0415  the same
     from edgeprof.report.findings import render_check  # noqa: PLC0415  the same
     from edgeprof.store import check_writable, write_atomically  # noqa: PLC0415  the same
 
@@ -58,6 +58,6 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
 
 
 def _profiles() -> tuple[str, ...]:
-    from edgeprof.limit_profiles import shipped_profiles  # noqa: PLC0415  only for the message
+    from edgeprof.judging.profiles import shipped_profiles  # noqa: PLC0415  only for the message
 
     return tuple(shipped_profiles())

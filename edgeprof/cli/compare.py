@@ -14,7 +14,7 @@ from edgeprof.cli.options import SEEDS, Amount, Percent, format_option
 if TYPE_CHECKING:
     from types import FrameType
 
-    from edgeprof.plan import Options
+    from edgeprof.profiling.plan import Options
     from edgeprof.records.comparison import Price
 
 RUN_OPTIONS = {
@@ -101,7 +101,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
 
 def _refuse_run_options(given: dict[str, Any]) -> None:
     """Raise UsageError where results are to be run in some way, which they are not."""
-    from edgeprof.compare_request import is_model  # noqa: PLC0415  the same
+    from edgeprof.comparing.request import is_model  # noqa: PLC0415  the same
     from edgeprof.errors import UsageError  # noqa: PLC0415  the same
 
     context = click.get_current_context()
@@ -118,8 +118,8 @@ def _refuse_run_options(given: dict[str, Any]) -> None:
 
 
 def _options(given: dict[str, Any]) -> Options:
-    from edgeprof.plan import Options  # noqa: PLC0415  the same
-    from edgeprof.runtime_choice import parse_cpus  # noqa: PLC0415  the same
+    from edgeprof.profiling.plan import Options  # noqa: PLC0415  the same
+    from edgeprof.profiling.runtime_choice import parse_cpus  # noqa: PLC0415  the same
 
     return Options(
         runs=300, threads=given["threads"], seed=given["seed"], runtime=given["runtime"], delegate=given["delegate"],

@@ -11,7 +11,7 @@ from edgeprof.cli.options import Amount, Duration, Shape, format_option
 from edgeprof.errors import EdgeprofError
 
 if TYPE_CHECKING:
-    from edgeprof.fit_wishes import Wishes
+    from edgeprof.fitting.wishes import Wishes
 
 DOES_NOT_FIT = 4
 LIFE_OPTIONS = ("every", "cell", "capacity", "sleep_current", "regulator", "supply")
@@ -98,7 +98,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
 
 
 def _wishes(given: dict[str, Any]) -> Wishes:
-    from edgeprof.fit_wishes import Wishes  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.fitting.wishes import Wishes  # noqa: PLC0415  nothing heavy before the options are right
 
     return Wishes(
         max_latency_s=given["max_latency"], max_energy_j=given["max_energy"], min_life_s=given["min_life"],

@@ -19,7 +19,7 @@ def command(context: click.Context) -> None:
 @format_option("table", "json")
 def list_command(format_name: str = "table") -> int:
     """List the profiles that ship with edgeprof."""
-    from edgeprof.limit_profiles import list_profiles  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.judging.profiles import list_profiles  # noqa: PLC0415  nothing heavy before the options are right
     from edgeprof.report.limits import render_profiles  # noqa: PLC0415  the same
 
     click.echo(render_profiles(list_profiles(), format_name))
@@ -31,7 +31,7 @@ def list_command(format_name: str = "table") -> int:
 @format_option("table", "json")
 def show_command(name: str, format_name: str) -> int:
     """Show each limit of a profile with its source."""
-    from edgeprof.limit_profiles import load_profile  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.judging.profiles import load_profile  # noqa: PLC0415  nothing heavy before the options are right
     from edgeprof.report.limits import render_profile  # noqa: PLC0415  the same
 
     click.echo(render_profile(load_profile(name), format_name))

@@ -161,11 +161,11 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     from edgeprof.cli import say_error  # noqa: PLC0415  the same
     from edgeprof.cli.github import tell_github  # noqa: PLC0415  the same
     from edgeprof.cli.progress import confirm, progress  # noqa: PLC0415  the same
-    from edgeprof.energy_metrics import Priced  # noqa: PLC0415  the same
-    from edgeprof.limits import parse_limit  # noqa: PLC0415  the same
-    from edgeprof.plan import Options  # noqa: PLC0415  the same
+    from edgeprof.judging.limits import parse_limit  # noqa: PLC0415  the same
+    from edgeprof.power.metrics import Priced  # noqa: PLC0415  the same
+    from edgeprof.profiling.plan import Options  # noqa: PLC0415  the same
+    from edgeprof.profiling.runtime_choice import parse_cpus  # noqa: PLC0415  the same
     from edgeprof.report import render  # noqa: PLC0415  the same
-    from edgeprof.runtime_choice import parse_cpus  # noqa: PLC0415  the same
 
     signal.signal(signal.SIGTERM, _interrupt)
     options = Options(

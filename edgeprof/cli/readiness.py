@@ -35,7 +35,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     edgeprof readiness result.json --for mobile --format markdown
     """  # noqa: D301  click's \b keeps the lines apart
     from edgeprof.api import load_result  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.readiness import assess, exit_code  # noqa: PLC0415  the same
+    from edgeprof.judging.readiness import assess, exit_code  # noqa: PLC0415  the same
     from edgeprof.report.readiness import render_readiness  # noqa: PLC0415  the same
     from edgeprof.store import check_writable, write_atomically  # noqa: PLC0415  the same
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from edgeprof.meters.recording import Arrivals, Counts
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edgeprof.power.trace import Floats
+
+    Counts = NDArray[np.int64]
+else:
+    Counts = Any
 
 BIN_S = 0.1
 WINDOW_S = 5.0
@@ -17,6 +23,13 @@ DRIFT_BINS = 3
 MOST_DRIFT_RATIO = 200e-6
 """Two crystals differ by less."""
 MOST_LOSSES = 1000
+
+
+class Arrivals(NamedTuple):
+    """When the host had how many samples, shape [k] each: counted from the start, losses that were noticed included."""
+
+    sample_count: Counts
+    host_time_s: Floats
 
 
 class Loss(NamedTuple):

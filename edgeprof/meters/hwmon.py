@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgeprof.errors import BoardUnreachable, UnknownName, UsageError
-from edgeprof.meters.recording import Arrivals, Facts, Recording
+from edgeprof.meters.elapsed import Arrivals
+from edgeprof.meters.recording import Facts, Recording
 from edgeprof.power.trace import PowerTrace
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from edgeprof.errors import BoardUnreachable, UsageError
-from edgeprof.meters.recording import Arrivals, Facts, Recording, fit_clock
+from edgeprof.meters.elapsed import Arrivals
+from edgeprof.meters.recording import Facts, Recording, fit_clock
 from edgeprof.power.trace import PowerTrace
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgeprof.meters.recording import Counts
+    from edgeprof.meters.elapsed import Counts
     from edgeprof.power.trace import Floats
 
     Bytes = NDArray[np.uint8]

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from edgeprof.links.serial_port import SerialChannel
     from edgeprof.meters.addresses import Ppk2Address
     from edgeprof.meters.capture import Captured
+    from edgeprof.meters.elapsed import Counts
     from edgeprof.meters.ppk2_words import Decoded
-    from edgeprof.meters.recording import Counts, Recording
+    from edgeprof.meters.recording import Recording
     from edgeprof.power.trace import Floats
 
 BAUD = 115200  # of no meaning on USB

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgeprof.errors import BoardUnreachable
-from edgeprof.meters.elapsed import Loss, losses_by_time
+from edgeprof.meters.elapsed import Arrivals, Counts, Loss, losses_by_time
 from edgeprof.power.trace import PowerTrace
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from edgeprof.power.trace import Accuracy, Bits, Floats
-
-    Counts = NDArray[np.int64]
-else:
-    Counts = Any
 
 NEAR_S = 0.05
 """A gap this near to where a loss is noticed in the elapsed time is that loss."""
 UNUSUAL_SKEW = 1e-3
 """Of a crystal 100 ppm are usual; beyond this the instrument doesn't sample at the rate that it names."""
-
-
-class Arrivals(NamedTuple):
-    """When the host had how many samples, shape [k] each: counted from the start, losses that were noticed included."""
-
-    sample_count: Counts
-    host_time_s: Floats
 
 
 class SampleClock(NamedTuple):

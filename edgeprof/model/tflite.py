@@ -10,6 +10,7 @@ from edgeprof.errors import ModelInvalid, ModelUnsupported
 from edgeprof.model.flatbuffer import FlatBuffer, float32, int8, int32, int64, uint8, uint32, uint64
 from edgeprof.model.graph import Attribute, Graph, Operator, Quantization, Shape, Subgraph, Tensor
 from edgeprof.model.reading import Budget, checked_shape, max_depth
+from edgeprof.model.tflite_body import Body
 from edgeprof.model.tflite_schema import (
     Option,
     builtin_options,
@@ -39,13 +40,6 @@ class Code(NamedTuple):
 
     type: str
     custom: bool
-
-
-class Body(NamedTuple):
-    """A subgraph with the two shapes of each tensor: what a runtime allocates, and what the file lets vary."""
-
-    graph: Subgraph
-    signatures: tuple[Shape | None, ...]
 
 
 def is_tflite(memory: mmap.mmap | bytes) -> bool:

@@ -31,7 +31,7 @@ from edgeprof.model.shapes import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from edgeprof.model.tflite import Body
+    from edgeprof.model.tflite_body import Body
 
     Values: TypeAlias = Callable[[Tensor], tuple[int, ...] | None]
     Shapes: TypeAlias = list[Shape | None]

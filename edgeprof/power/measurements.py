@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgeprof.energy_metrics import NAMES, UNPRICED, energy_metrics
 from edgeprof.errors import UsageError
-from edgeprof.summarise import absent
+from edgeprof.power.metrics import NAMES, UNPRICED, energy_metrics
+from edgeprof.summary.summarise import absent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgeprof.energy_metrics import Priced
     from edgeprof.power.alignment import Alignment, Bracket, ClockFit
+    from edgeprof.power.metrics import Priced
     from edgeprof.power.trace import PowerTrace
     from edgeprof.power.windows import Window
     from edgeprof.records.energy import EnergyReport

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from edgeprof.energy_metrics import Priced, energy_metrics
 from edgeprof.errors import FileUnreadable, UsageError
 from edgeprof.power.alignment import Alignment
 from edgeprof.power.burst import by_burst
@@ -15,6 +14,7 @@ from edgeprof.power.csv_file import read_csv
 from edgeprof.power.eembc_file import VERSION, read_eembc, timestamps_beside
 from edgeprof.power.energy import IdleAsked
 from edgeprof.power.marker_file import read_markers
+from edgeprof.power.metrics import Priced, energy_metrics
 from edgeprof.power.npz_file import read_npz
 from edgeprof.power.tables import trace_of_table
 from edgeprof.power.trace import period_s

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgeprof.report.columns import Cell, Column, columns, page, printable, wrapped
-from edgeprof.report.markdown import escape
+from edgeprof.report.escaping import escape
 from edgeprof.units import format_charge, format_current, format_life, format_span
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeprof.boards import flash_bytes, largest_contiguous_sram_bytes, list_boards, load_board
-from edgeprof.report.table import captured, text_console
+from edgeprof.report.console import captured, text_console
 from edgeprof.units import format_bytes
 
 if TYPE_CHECKING:

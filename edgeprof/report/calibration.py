@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgeprof.calibrate.ceilings import WEIGHTS, unit_seconds
+from edgeprof.calibration.ceilings import WEIGHTS, unit_seconds
 from edgeprof.report.columns import Column, columns, page, printable, wrapped
-from edgeprof.report.markdown import escape
+from edgeprof.report.escaping import escape
 from edgeprof.units import format_duration
 
 if TYPE_CHECKING:

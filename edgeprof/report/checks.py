@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from rich.text import Text
 
-from edgeprof.report.table import captured, text_console
+from edgeprof.report.console import captured, text_console
 
 if TYPE_CHECKING:
     from edgeprof.records.checks import Diagnosis

@@ -1,24 +1,17 @@
-"""Comparisons as text: what changed, how sure that is, and what the gate says."""
+"""Comparisons as text, in each format, and as an exit code."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgeprof.metrics import metric_kind
-from edgeprof.regression import GATED
-from edgeprof.units import format_value
+from edgeprof.report.comparison_words import heading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgeprof.records.comparison import Change, Comparison
-    from edgeprof.records.quality import Quality
-    from edgeprof.records.result import Verdict
-
-SIGNS = {"better": "better", "worse": "WORSE", "same": "same", "cannot tell": "?"}
-GRAVITY: tuple[Verdict, ...] = ("FAIL", "WARN", "INCONCLUSIVE", "PASS", "SKIP")
+    from edgeprof.records.comparison import Comparison
 
 
 def render_comparisons(found: Sequence[Comparison], format_name: str, *, whole: bool = False) -> str:
@@ -34,120 +27,6 @@ def exit_code(found: Sequence[Comparison], *, strict: bool = False) -> int:
     if "FAIL" in verdicts or (strict and "WARN" in verdicts):
         return 1
     return 6 if strict and "INCONCLUSIVE" in verdicts else 0
-
-
-def worst(one: Comparison) -> Verdict:
-    """Return the gravest verdict of a comparison; without findings nothing failed."""
-    verdicts = {finding.verdict for finding in one.findings}
-    return next((verdict for verdict in GRAVITY if verdict in verdicts), "PASS")
-
-
-# ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Shown(NamedTuple):
-    """Changes that get a row, in the order of their weight, and those that get a word."""
-
-    rows: tuple[Change, ...]
-    same: tuple[Change, ...]
-    open: tuple[Change, ...]
-
-
-def shown_changes(one: Comparison, *, whole: bool = False) -> Shown:
-    """Return what the gate looks at and what is decided, apart from the rest."""
-    gated = [change for change in one.changes if change.metric in GATED]
-    decided = [c for c in one.changes if c.metric not in GATED and c.verdict in {"better", "worse"}]
-    rest = [c for c in one.changes if c.metric not in GATED and c.verdict not in {"better", "worse"}]
-    if whole:
-        return Shown((*gated, *decided, *rest), (), ())
-    same = tuple(change for change in rest if change.verdict == "same")
-    return Shown((*gated, *decided), same, tuple(change for change in rest if change.verdict != "same"))
-
-
-class ShownChange(NamedTuple):
-    """A change as text."""
-
-    base: str
-    new: str
-    ratio: str
-    verdict: str
-
-
-def shown_change(change: Change) -> ShownChange:
-    """Return base, new, change with bounds, and verdict, as text."""
-    base, new = (value_text(change.metric, value) for value in (change.base, change.new))
-    ratio = ratio_text(change.change_ratio)
-    if change.way != "exact" and change.low is not None and change.high is not None:
-        ratio += f" ({change.low * 100:+.2f} … {change.high * 100:+.2f})"
-    return ShownChange(base, new, ratio, SIGNS[change.verdict])
-
-
-def value_text(metric: str, value: float | None) -> str:
-    """Return a figure with its unit, a dash where there is none."""
-    return "—" if value is None else format_value(metric, value)
-
-
-def ratio_text(ratio: float | None) -> str:
-    """Return a change in percent; from 10 times on as a factor."""
-    if ratio is None:
-        return ""
-    return f"{ratio * 100:+.2f} %" if ratio < 9 else f"{ratio + 1:.1f} times"  # noqa: PLR2004  ten times
-
-
-def titles(changes: Sequence[Change]) -> str:
-    """Return the names of metrics, in one line."""
-    return ", ".join(metric_kind(change.metric).title for change in changes)
-
-
-def heading(one: Comparison) -> str:
-    """Return what is compared with what, and where."""
-    where = one.base.target if one.base.target == one.new.target else f"{one.base.target} and {one.new.target}"
-    runtimes = one.base.runtime if one.base.runtime == one.new.runtime else f"{one.base.runtime} and {one.new.runtime}"
-    return f"{one.new.name} against {one.base.name} on {where}{', ' + runtimes if runtimes else ''}"
-
-
-def how_sure(one: Comparison) -> str:
-    """Return one line on what the latency's verdict rests on."""
-    latency = next((change for change in one.changes if change.metric == "latency_p50_s"), None)
-    if latency is not None and latency.way == "interleaved":
-        return f"latency: {latency.method}"
-    if latency is not None and latency.way == "saved":
-        return "latency: two separate runs support coarse verdicts only; compare the models themselves for fine ones"
-    return "exact figures need no repetition"
-
-
-def sentence(text: str) -> str:
-    """Return a line as the beginning of a sentence; the rest of it stays as it is written."""
-    return text[:1].upper() + text[1:]
-
-
-def quality_line(quality: Quality) -> str:
-    """Return one line on the outputs; empty where nobody asked for them."""
-    if quality.distance is None:
-        return f"outputs not compared: {quality.reason}" if quality.reason and quality.inputs else ""
-    far = quality.distance
-    error = "not finite on one side" if far.max_abs_error is None else f"{far.max_abs_error:.4g}"
-    cosine = "" if far.cosine is None else f", cosine at least {far.cosine:.6f}"
-    what = "top-1 classes" if far.compared == "top-1" else "elements (within 1 % of the largest)"
-    told = (
-        f"outputs, {quality.inputs}: largest error {error} (largest value {far.largest_value:.4g}){cosine},"
-        f" {far.agreement_ratio * 100:.2f} % of {what} agree"
-    )
-    return told + "".join(f"; {note}" for note in quality.notes)
-
-
-def scores_line(quality: Quality) -> str:
-    """Return one line on the labels; empty where there are none."""
-    base, new = quality.base, quality.new
-    if base is None or new is None:
-        return ""
-    parts = [
-        f"accuracy {base.accuracy_ratio * 100:.2f} % → {new.accuracy_ratio * 100:.2f} %",
-        f"F1 (macro) {base.f1_macro:.4f} → {new.f1_macro:.4f}",
-    ]
-    if base.auc is not None and new.auc is not None:
-        parts.append(f"AUC {base.auc:.4f} → {new.auc:.4f}")
-    return f"{base.labels:,} labels: {', '.join(parts)}"
 
 
 # ── formats ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -185,8 +64,3 @@ def _report(found: Sequence[Comparison], _whole: bool) -> str:  # noqa: FBT001  
 FORMATS: dict[str, Callable[[Sequence[Comparison], bool], str]] = {
     "table": _table, "json": _json, "markdown": _markdown, "junit": _junit, "report": _report,
 }  # fmt: skip
-
-
-def have_one_base(found: Sequence[Comparison]) -> bool:
-    """Tell whether several models were compared with the same one, so that a table shows them side by side."""
-    return len(found) > 1 and len({one.base.id for one in found}) == 1

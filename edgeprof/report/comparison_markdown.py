@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeprof.metrics import metric_kind
-from edgeprof.report.comparison import (
+from edgeprof.report.comparison_table import finding_title
+from edgeprof.report.comparison_words import (
     SIGNS,
     have_one_base,
     heading,
@@ -20,8 +21,7 @@ from edgeprof.report.comparison import (
     value_text,
     worst,
 )
-from edgeprof.report.comparison_table import finding_title
-from edgeprof.report.markdown import escape
+from edgeprof.report.escaping import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,9 +8,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from edgeprof.comparing.regression import GATED
 from edgeprof.metrics import REGISTRY, metric_kind
-from edgeprof.regression import GATED
-from edgeprof.report.comparison import (
+from edgeprof.report.comparison_words import (
     SIGNS,
     have_one_base,
     heading,
@@ -23,7 +23,7 @@ from edgeprof.report.comparison import (
     titles,
     value_text,
 )
-from edgeprof.report.table import VERDICT_STYLES, captured, text_console
+from edgeprof.report.console import VERDICT_STYLES, captured, text_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ import msgspec
 from edgeprof.errors import OutputUnwritable
 from edgeprof.metrics import REGISTRY
 from edgeprof.report.columns import Cell, Column, columns, page, printable, wrapped
-from edgeprof.report.markdown import escape
+from edgeprof.report.escaping import escape
 from edgeprof.report.rows import row_of
 from edgeprof.units import format_duration, format_value
 

@@ -9,8 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from edgeprof.report.markdown import escape
-from edgeprof.report.table import VERDICT_STYLES, captured, text_console
+from edgeprof.report.console import VERDICT_STYLES, captured, text_console
+from edgeprof.report.escaping import escape
 from edgeprof.units import format_bytes
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from edgeprof.report.fit import TITLES, estimated_names, figure, left, memory_left, needs, price, reasons, why
+from edgeprof.report.fit_words import TITLES, estimated_names, figure, left, memory_left, needs, price, reasons, why
 from edgeprof.units import format_bytes
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeprof.metrics import metric_kind
-from edgeprof.report.table import captured, text_console
+from edgeprof.report.console import captured, text_console
 from edgeprof.units import format_value
 
 if TYPE_CHECKING:

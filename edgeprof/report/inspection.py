@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgeprof.report.columns import Cell, Column, Page, columns, page, printable, wrapped
-from edgeprof.report.markdown import escape
+from edgeprof.report.escaping import escape
 from edgeprof.report.rows import row_of
 from edgeprof.units import format_bytes, format_duration
 

@@ -9,12 +9,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from edgeprof.report.table import captured, text_console
+from edgeprof.report.console import captured, text_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgeprof.limit_profiles import Profile
+    from edgeprof.judging.profiles import Profile
 
 
 def render_profiles(profiles: Sequence[Profile], format_name: str) -> str:

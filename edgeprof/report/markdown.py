@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeprof.report.advice import HEADING, advice_left, shown_advice
+from edgeprof.report.escaping import escape
 from edgeprof.report.rows import heading, sections
-from edgeprof.sensor_summary import sensor_line
+from edgeprof.report.sweep import is_sweep, render_sweep_markdown
+from edgeprof.summary.sensors import sensor_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
 
 def render(results: Sequence[Result]) -> str:
     """Return the results one after the other."""
-    from edgeprof.report.sweep import is_sweep, render_sweep_markdown  # noqa: PLC0415  it escapes with this module
-
     if is_sweep(results):
         return render_sweep_markdown(results)
     return "\n\n".join("\n".join(_lines(result)) for result in results)
@@ -48,10 +48,3 @@ def _lines(result: Result) -> Iterator[str]:
     sensors = sensor_line(result.breakdowns.get("sensors", {}))
     if sensors:
         yield f"\n{escape(sensors)}"
-
-
-def escape(text: str) -> str:
-    """Return text that means nothing to Markdown or HTML."""
-    for character in "\\`*_[]<>|#":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("\n", " ")

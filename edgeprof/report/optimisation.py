@@ -14,8 +14,17 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgeprof.metrics import metric_kind, unit_of
-from edgeprof.report.comparison import SIGNS, heading, how_sure, quality_line, scores_line, sentence, value_text, worst
-from edgeprof.report.markdown import escape
+from edgeprof.report.comparison_words import (
+    SIGNS,
+    heading,
+    how_sure,
+    quality_line,
+    scores_line,
+    sentence,
+    value_text,
+    worst,
+)
+from edgeprof.report.escaping import escape
 from edgeprof.units import format_duration
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from edgeprof.report.markdown import escape
-from edgeprof.report.table import captured, text_console
-from edgeprof.sweeping import sweep_of
+from edgeprof.profiling.sweeping import sweep_of
+from edgeprof.report.console import captured, text_console
+from edgeprof.report.escaping import escape
 from edgeprof.units import format_value
 
 if TYPE_CHECKING:

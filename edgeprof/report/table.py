@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import io
-import os
-import shutil
-import sys
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from edgeprof.report.advice import HEADING, advice_left, shown_advice
+from edgeprof.report.console import VERDICT_STYLES, captured, text_console
 from edgeprof.report.rows import heading, sections
 from edgeprof.report.sustained import over_time
-from edgeprof.sensor_summary import sensor_line
+from edgeprof.report.sweep import is_sweep, render_sweep
+from edgeprof.summary.sensors import sensor_line
 from edgeprof.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from rich.console import Console
+
     from edgeprof.records.result import Finding, Metric, OperatorTime, Result, Warned
 
 TOP_OPERATORS = 12
-VERDICT_STYLES = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red", "SKIP": "dim", "INCONCLUSIVE": "yellow"}
 
 
 def render(results: Sequence[Result]) -> str:
     """Return the results one after the other; several get a table side by side first."""
-    from edgeprof.report.sweep import is_sweep, render_sweep  # noqa: PLC0415  it draws with this module
-
     if is_sweep(results):
         return render_sweep(results)
     console = text_console()
@@ -40,27 +36,6 @@ def render(results: Sequence[Result]) -> str:
     for result in results:
         _draw(console, result)
     return captured(console)
-
-
-def text_console() -> Console:
-    """Return a console that writes into memory, as wide and as colourful as standard output."""
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 110
-    return Console(
-        file=io.StringIO(),
-        force_terminal=colour,
-        no_color=not colour,
-        width=max(width, 72),
-        highlight=False,
-        emoji=False,
-    )
-
-
-def captured(console: Console) -> str:
-    """Return what was drawn, without blanks at the ends of lines."""
-    file = console.file
-    drawn = file.getvalue() if isinstance(file, io.StringIO) else ""
-    return "\n".join(line.rstrip() for line in drawn.splitlines())
 
 
 def _draw(console: Console, result: Result) -> None:

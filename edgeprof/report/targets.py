@@ -9,12 +9,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from edgeprof.report.table import captured, text_console
+from edgeprof.report.console import captured, text_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgeprof.reachable import Reachable
+    from edgeprof.examining.reachable import Reachable
 
 
 def render_targets(targets: Sequence[Reachable], format_name: str) -> str:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgeprof.calibrate.keeping import store_calibration
+from edgeprof.calibration.keeping import store_calibration
 from tests.conftest import REPOSITORY
-from tests.unit.calibrate.synthetic import calibration
+from tests.unit.calibration.synthetic import calibration
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ import pytest
 from edgeprof import profile
 from edgeprof.api import exit_code
 from edgeprof.links.simulator import FAULTS
-from edgeprof.plan import Options
+from edgeprof.profiling.plan import Options
 from tests.watching import begun, journalled, left_after, processes, wait_for
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def test_a_result_that_does_not_fit_the_disk_is_printed_and_the_exit_code_says_s
 def test_a_disk_that_is_full_when_the_result_is_written_loses_nothing(
     kws: Path, tmp_path: Path, mocker: MockerFixture
 ) -> None:
-    mocker.patch("edgeprof.finishing.write_result", side_effect=OSError(28, "No space left on device"))
+    mocker.patch("edgeprof.profiling.finishing.write_result", side_effect=OSError(28, "No space left on device"))
     result = profile(kws, "sim:raspberry-pi-5", options=Options(runs=20), output=tmp_path / "r.json")
     assert [warned.text for warned in result.warnings if "No space left" in warned.text]
     assert len(result.samples.start_s) == 24

@@ -11,8 +11,8 @@ import edgeprof as library
 from edgeprof.boards import load_board
 from edgeprof.model import read_model
 from edgeprof.records.result import BoardUsed, Metric
-from edgeprof.static_metrics import model_facts
 from edgeprof.store import write_result
+from edgeprof.summary.static import model_facts
 from tests.conftest import REPOSITORY
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgeprof import profile
-from edgeprof.plan import Options
+from edgeprof.profiling.plan import Options
 
 if TYPE_CHECKING:
     from pathlib import Path

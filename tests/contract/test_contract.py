@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from edgeprof import wire
-from edgeprof.fold import fold
 from edgeprof.links.framed import FramedSession
 from edgeprof.records.events import (
     AgentIdentified,
@@ -25,6 +24,7 @@ from edgeprof.records.events import (
 )
 from edgeprof.records.result import Pass
 from edgeprof.store import Journal, read_journal
+from edgeprof.summary.fold import fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

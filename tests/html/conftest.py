@@ -15,7 +15,7 @@ from edgeprof.battery.options import BatteryOptions
 from edgeprof.boards import load_board
 from edgeprof.inspecting import inspect_graph
 from edgeprof.model import read_model
-from edgeprof.operator_facts import operator_facts
+from edgeprof.summary.operators import operator_facts
 from edgeprof.targets import board_folders
 from scripts.debian import FetchError
 from scripts.fetch_axe import fetch_axe

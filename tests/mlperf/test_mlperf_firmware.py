@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from edgeprof import wire
 from edgeprof.errors import AgentMismatch, BoardUnreachable, Interrupted, LinkLost, UsageError
-from edgeprof.fold import fold
 from edgeprof.links.mlperf_firmware import Firmware
 from edgeprof.links.mlperf_inputs import benchmark_inputs, inputs_of
 from edgeprof.links.mlperf_tiny import MlperfTinySession
@@ -25,7 +24,8 @@ from edgeprof.records.events import (
     SamplesReceived,
 )
 from edgeprof.records.result import Pass, Plan
-from edgeprof.summarise import measured_metrics
+from edgeprof.summary.fold import fold
+from edgeprof.summary.summarise import measured_metrics
 from tests.mlperf.rig import FIVE_WINDOWS, HASTY, QUICK, Heard, run_on
 from tests.mlperf.simulator import Board, OnPty, OnSocket, Quirks
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from edgeprof.fold import fold
 from edgeprof.links.mlperf_lines import LapClock, LineReader, Window, facts_in, first_text, windows_in
 from edgeprof.records.result import Pass, Plan
-from edgeprof.summarise import measured_metrics
+from edgeprof.summary.fold import fold
+from edgeprof.summary.summarise import measured_metrics
 from tests.mlperf.rig import run_on, spoken, transcript
 from tests.mlperf.simulator import Board
 

@@ -13,7 +13,7 @@ from edgeprof.model import read_model
 from edgeprof.model.cost import model_cost
 from edgeprof.records.diagnosis import Ceilings
 from edgeprof.records.result import Environment, Metric, OperatorTime, Result, RuntimeUsed, Samples
-from edgeprof.static_metrics import model_metrics
+from edgeprof.summary.static import model_metrics
 
 if TYPE_CHECKING:
     from edgeprof.model.graph import Graph

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,17 @@ def test_the_public_names_are_these() -> None:
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_each_public_name_is_there(name: str) -> None:
     assert getattr(edgeprof, name)
+
+
+def test_no_file_or_folder_has_a_public_name() -> None:
+    """Importing `edgeprof.NAME` would put the module in the function's place."""
+    folder = Path(edgeprof.__file__).parent
+    assert not PUBLIC & {path.stem for path in folder.iterdir()}
+
+
+def test_a_public_function_is_still_there_after_it_was_called() -> None:
+    edgeprof.doctor("local")
+    assert callable(edgeprof.doctor)
 
 
 def test_another_name_is_not_there() -> None:

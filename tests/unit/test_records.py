@@ -13,7 +13,7 @@ import pytest
 
 from edgeprof import profile, records
 from edgeprof.metrics import REGISTRY
-from edgeprof.plan import Options
+from edgeprof.profiling.plan import Options
 from edgeprof.store import encode_result
 from scripts.write_schemas import FOLDER, schemas
 

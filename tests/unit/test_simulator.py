@@ -10,8 +10,6 @@ from msgspec.structs import replace
 
 from edgeprof import wire
 from edgeprof.boards import load_board
-from edgeprof.deadline_summary import deadline_metrics, served_releases
-from edgeprof.fold import fold
 from edgeprof.inputs import random_inputs
 from edgeprof.links.framed import FramedSession
 from edgeprof.links.sim import SimChannel
@@ -19,7 +17,9 @@ from edgeprof.links.simulator import SUSTAINED_SAMPLES, THROTTLE_FACTOR
 from edgeprof.model import read_model
 from edgeprof.records.board import Power
 from edgeprof.records.result import Measurement, Pass, Plan
-from edgeprof.sustained import minute_curve, throttled_spans, time_to_throttle
+from edgeprof.summary.deadline import deadline_metrics, served_releases
+from edgeprof.summary.fold import fold
+from edgeprof.summary.sustained import minute_curve, throttled_spans, time_to_throttle
 from edgeprof.targets import Sim
 
 if TYPE_CHECKING:

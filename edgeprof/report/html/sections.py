@@ -10,7 +10,7 @@ from edgeprof.metrics import metric_kind
 from edgeprof.report.advice import HEADING, shown_advice
 from edgeprof.report.html.elements import Markup, element, joined, table
 from edgeprof.report.rows import heading, row_of, sections
-from edgeprof.sensor_summary import sensor_line
+from edgeprof.summary.sensors import sensor_line
 from edgeprof.units import format_value
 
 if TYPE_CHECKING:

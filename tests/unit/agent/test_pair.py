@@ -11,7 +11,7 @@ import pytest
 from edgeprof import wire
 from edgeprof.agent import pair
 from edgeprof.agent.timing import Speaker, new_block
-from edgeprof.interleaving import launch_of
+from edgeprof.comparing.interleaving import launch_of
 from edgeprof.records.result import SampleColumns
 
 MS = 1_000_000

@@ -18,12 +18,12 @@ from edgeprof.agent.runtimes import TINY_TFLITE
 from edgeprof.agent.sampling import Sampling, keep_off
 from edgeprof.agent.sensors import find_readers
 from edgeprof.agent.sensors.channel import Channel, Gap, Reader
-from edgeprof.fold import fold
 from edgeprof.links.framed import FramedSession
 from edgeprof.links.local import open_local
 from edgeprof.records.events import ChannelsFound, PassEnded, SensorsRead, StateRead
 from edgeprof.records.result import Pass, Plan
-from edgeprof.sensor_summary import sensor_cost, sensor_line, sensor_metrics, sensor_warnings
+from edgeprof.summary.fold import fold
+from edgeprof.summary.sensors import sensor_cost, sensor_line, sensor_metrics, sensor_warnings
 from tests.sysfs_trees import build
 from tests.watching import processes
 

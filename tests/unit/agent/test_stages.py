@@ -15,9 +15,9 @@ from edgeprof.inputs import random_inputs
 from edgeprof.links.framed import FramedSession
 from edgeprof.links.local import open_local
 from edgeprof.model import read_model
+from edgeprof.profiling.runtime_choice import read_hook
 from edgeprof.records.events import PassEnded, SamplesReceived
 from edgeprof.records.result import Pass, Plan
-from edgeprof.runtime_choice import read_hook
 from edgeprof.wire import POSTPROCESSING, PREPROCESSING, WARMUP
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from edgeprof.boards import load_board
 from edgeprof.errors import ModelUnsupported, RuntimeUnusable, UnknownName
 from edgeprof.estimate.npu import CONFIGS, ethos_u, vela_config, vela_estimate, vela_version
-from edgeprof.fitting import Question, fit_board
+from edgeprof.fitting.fit import Question, fit_board
 from edgeprof.model import read_model
 from edgeprof.records.board import Accelerator
 

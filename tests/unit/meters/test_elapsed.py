@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeprof.meters.elapsed import losses_by_time
-from edgeprof.meters.recording import Arrivals, fit_clock
+from edgeprof.meters.elapsed import Arrivals, losses_by_time
+from edgeprof.meters.recording import fit_clock
 
 RATE_HZ = 100_000.0
 

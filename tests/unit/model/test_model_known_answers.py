@@ -12,7 +12,7 @@ from edgeprof.model import read_model
 from edgeprof.model.cost import model_cost
 from edgeprof.model.graph import Subgraph, Tensor
 from edgeprof.model.memory import greedy_arena_plan, liveness, recorded_arena_bytes
-from edgeprof.model.tflite import Body
+from edgeprof.model.tflite_body import Body
 from edgeprof.model.tflite_shapes import resolve
 
 if TYPE_CHECKING:

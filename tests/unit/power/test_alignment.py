@@ -6,7 +6,6 @@ import math
 
 import pytest
 
-from edgeprof.energy_metrics import energy_metrics
 from edgeprof.errors import UsageError
 from edgeprof.power.alignment import (
     Alignment,
@@ -19,6 +18,7 @@ from edgeprof.power.alignment import (
     on_reference,
 )
 from edgeprof.power.burst import by_burst
+from edgeprof.power.metrics import energy_metrics
 from edgeprof.power.trace import period_s
 from edgeprof.power.windows import Window, marker_windows
 from tests.unit.power.synthetic import Bench, Recorded, aperiodic, record, true_energy

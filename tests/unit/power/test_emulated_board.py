@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgeprof.energy_metrics import energy_metrics
 from edgeprof.inputs import random_inputs
 from edgeprof.links import open_session
 from edgeprof.links.framed import FramedSession
 from edgeprof.model import read_model
 from edgeprof.power.alignment import Alignment, by_clocks, fit_clock
 from edgeprof.power.burst import by_burst
+from edgeprof.power.metrics import energy_metrics
 from edgeprof.power.trace import period_s
 from edgeprof.power.windows import Window, marker_windows
 from edgeprof.program import pack_program

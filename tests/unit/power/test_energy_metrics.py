@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edgeprof.energy_metrics import Priced, cost_and_carbon, energy_metrics
 from edgeprof.power.alignment import Alignment
+from edgeprof.power.metrics import Priced, cost_and_carbon, energy_metrics
 from edgeprof.power.trace import Accuracy, PowerTrace
 from edgeprof.power.windows import Window
 from edgeprof.records.result import Metric

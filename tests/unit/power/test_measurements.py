@@ -8,13 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from edgeprof.boards import load_board
-from edgeprof.fold import fold
 from edgeprof.inputs import random_inputs
 from edgeprof.links import open_session
 from edgeprof.links.framed import FramedSession
 from edgeprof.model import read_model
 from edgeprof.power.measurements import result_energy
 from edgeprof.records.result import Measurement, Pass, PassMeasurement, Plan, SampleColumns
+from edgeprof.summary.fold import fold
 from edgeprof.targets import resolve_target
 from edgeprof.wire import WINDOW
 from tests.unit.power.synthetic import aperiodic, record

@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from edgeprof.boards import load_board
 from edgeprof.inspecting import inspect_graph, inspect_model
 from edgeprof.model import read_model
-from edgeprof.operator_facts import NO_BOARD, memory_curve, operator_facts, roofline
 from edgeprof.records.result import Finding, Metric, OperatorTime, Result, Samples, Verdict
 from edgeprof.records.sensors import SensorSeries
 from edgeprof.report.html import render
@@ -25,6 +24,7 @@ from edgeprof.report.html.charts import axis
 from edgeprof.report.html.elements import element
 from edgeprof.report.html.page import embedded
 from edgeprof.report.html.thinning import bins_of, counted, thinned
+from edgeprof.summary.operators import NO_BOARD, memory_curve, operator_facts, roofline
 from edgeprof.targets import board_folders
 from edgeprof.wire import PREEMPTED, THROTTLED, WARMUP
 

@@ -1,0 +1,144 @@
+"""Two results to a comparison: pure. What may be compared, what differs besides the model, and what changed."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING
+
+from edgeprof.comparing.intervals import verdict
+from edgeprof.comparing.regression import MAX_REGRESSION, gate_findings
+from edgeprof.comparing.saved_changes import COUNTED, changes
+from edgeprof.records.comparison import Change, ComparedSide, Comparison, Difference
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgeprof.comparing.intervals import Estimate
+    from edgeprof.records.comparison import LaunchRatio
+    from edgeprof.records.result import Basis, Result
+
+
+def side_of(result: Result, name: str = "") -> ComparedSide:
+    """Return what a comparison shows of a result, under a name of its own where one is given."""
+    runtime = result.runtime
+    return ComparedSide(
+        id=result.id,
+        created=result.created,
+        name=name or result.variant or result.model.name,
+        model=result.model,
+        target=result.target.name,
+        board=result.board.name,
+        runtime=f"{runtime.name} {runtime.version}".strip() if runtime else "",
+        threads=runtime.threads if runtime else 1,
+        metrics=result.metrics,
+    )
+
+
+def differences(base: Result, new: Result) -> tuple[Difference, ...]:
+    """Return what besides the model differs; most of it makes latencies incomparable."""
+    pairs = (
+        ("inputs", _inputs(base), _inputs(new), True),
+        ("board", base.board.id or base.board.name, new.board.id or new.board.name, True),
+        ("basis", _basis(base), _basis(new), True),
+        ("runtime", _runtime(base), _runtime(new), True),
+        ("threads", _threads(base), _threads(new), True),
+        ("CPUs", _cpus(base), _cpus(new), True),
+        ("power mode", base.board.power_mode or "", new.board.power_mode or "", True),
+        ("governor", _governor(base), _governor(new), True),
+        ("runtime version", _version(base), _version(new), False),
+        ("target", base.target.name, new.target.name, False),
+        ("edgeprof", base.tool.version, new.tool.version, False),
+    )
+    return tuple(
+        Difference(what=what, base=one or "not known", new=other or "not known", forbids=forbids)
+        for what, one, other, forbids in pairs
+        if one != other
+    )
+
+
+def _inputs(result: Result) -> str:
+    return "; ".join(str(list(x.shape or ())) for x in result.model.inputs)
+
+
+def _basis(result: Result) -> str:
+    names = ("latency_p50_s", *COUNTED)
+    return next((m.basis for name in names if (m := result.metrics.get(name)) and m.value is not None), "")
+
+
+def _runtime(result: Result) -> str:
+    """Return the runtime with the delegate or the providers that it used."""
+    runtime = result.runtime
+    if runtime is None:
+        return ""
+    chosen = (runtime.detail.get(name) for name in ("delegate", "providers"))
+    used = [", ".join(map(str, x)) if isinstance(x, list | tuple) else str(x) for x in chosen if x]
+    return f"{runtime.name} ({'; '.join(used)})" if used else runtime.name
+
+
+def _version(result: Result) -> str:
+    return result.runtime.version if result.runtime else ""
+
+
+def _threads(result: Result) -> str:
+    return str(result.runtime.threads) if result.runtime else ""
+
+
+def _cpus(result: Result) -> str:
+    return ",".join(map(str, result.plan.cpus)) or "any"
+
+
+def _governor(result: Result) -> str:
+    return ", ".join(sorted(set(result.environment.before.get("governor", {}).values())))
+
+
+# ── interleaved ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def interleaved_change(
+    found: Estimate, launches: Sequence[LaunchRatio], basis: Basis, max_regression: float, way: str = ""
+) -> Change:
+    """Return the change of latency_p50_s that both models run in turns gave; `way` says how the turns were taken."""
+    base_s = statistics.median(launch.base_p50_s for launch in launches)
+    said = verdict(found, base_s, max_regression)
+    pairs = sum(launch.pairs for launch in launches)
+    turns = f" ({way})" if way else ""
+    return Change(
+        metric="latency_p50_s",
+        base=base_s,
+        new=base_s * (1 + found.change_ratio),
+        basis=basis,
+        way="interleaved",
+        change_ratio=found.change_ratio,
+        low=found.low,
+        high=found.high,
+        confidence=0.95,
+        verdict=said,
+        method=f"{pairs:,} pairs of inferences in turns{turns} over {len(launches)} launches; t-interval over launches",
+        reason="" if said != "cannot tell" else "the launches differ too much among themselves",
+    )
+
+
+def compared(
+    base: Result,
+    new: Result,
+    created: str,
+    *,
+    max_regression: float = MAX_REGRESSION,
+    interleaved: Change | None = None,
+    launches: Sequence[LaunchRatio] = (),
+    names: tuple[str, str] = ("", ""),
+) -> Comparison:
+    """Return the comparison of two results; what was run in turns takes the place of the saved latency."""
+    found = changes(base, new)
+    if interleaved is not None:
+        found = (interleaved, *(change for change in found if change.metric != interleaved.metric))
+    return Comparison(
+        created=created,
+        base=side_of(base, names[0]),
+        new=side_of(new, names[1]),
+        differences=differences(base, new),
+        changes=found,
+        launches=tuple(launches),
+        findings=gate_findings(found, max_regression),
+        warnings=(),
+    )

@@ -1,0 +1,210 @@
+"""Latency, energy and battery life of a model on boards that were never touched, each with its interval or the reason.
+
+Microcontrollers are estimated by core class and engine, calibrated Linux boards by what was measured on them, Ethos-U
+boards by Arm's compiler. Energy is a board's measured power while inferring times that; life is the cell's room.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from edgeprof.errors import EdgeprofError
+from edgeprof.estimate.energy import estimate_energy
+from edgeprof.estimate.features import features
+from edgeprof.estimate.model import Estimate, estimate_latency, unknown
+from edgeprof.records.inspection import ENERGY, LATENCY, LIFE
+from edgeprof.records.result import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from edgeprof.battery.options import BatteryOptions
+    from edgeprof.estimate.energy import EnergyEstimate
+    from edgeprof.estimate.features import Features
+    from edgeprof.estimate.rescale import Scale
+    from edgeprof.model.graph import Graph
+    from edgeprof.records.board import Board
+    from edgeprof.records.calibration import Calibration
+
+CORTEX_M_ENGINE, OTHER_ENGINE = "tflm+cmsis-nn", "tflm"
+LINEAR = "a linear regulator between cell and board, as none was named: --regulator"
+
+
+class Evidence(NamedTuple):
+    """What estimates stand on beside the shipped coefficients.
+
+    `scales` are of boards on which a model was measured, `calibrations` of Linux boards by their id; `npu` is an
+    accelerator configuration for boards whose own is not known, `model` the file that its compiler reads.
+    """
+
+    scales: Mapping[str, Scale] = {}
+    calibrations: Mapping[str, Sequence[Calibration]] = {}
+    npu: str = ""
+    model: Path | None = None
+
+
+class Costs(NamedTuple):
+    """What one inference costs on a board, and the life of a battery where one was asked for."""
+
+    engine: str
+    latency: Estimate
+    metrics: dict[str, Metric]
+
+
+NOTHING = Evidence()
+
+
+def model_features(graph: Graph, model: Path | None) -> Features:
+    """Return what the estimator reads of a model, its dead channels too where the file is at hand."""
+    content = model.read_bytes() if model is not None and graph.format == "tflite" else None
+    return features(graph, content)
+
+
+def board_costs(
+    graph: Graph,
+    asked: Features,
+    board: Board,
+    engine: str | None,
+    battery: BatteryOptions | None = None,
+    evidence: Evidence = NOTHING,
+) -> Costs:
+    """Return latency, energy and, where `battery` says how the device lives, battery life of one board.
+
+    `engine` None: TFLM, with CMSIS-NN on a Cortex-M.
+    """
+    used = board_engine(board, engine)
+    clock_hz = board.cores[0].max_clock_hz if board.cores else None
+    latency = _latency(graph, asked, board, used, clock_hz, evidence)
+    energy = estimate_energy(latency, board, clock_hz)
+    metrics = {
+        LATENCY: _metric(latency.latency_s, latency.low_s, latency.high_s, latency),
+        ENERGY: _metric(energy.energy_j, energy.low_j, energy.high_j, energy),
+    }
+    metrics |= _npu_cycles(board, evidence)
+    if battery is not None:
+        metrics[LIFE] = life(latency, energy, board, battery)
+    return Costs(used if board.kind != "linux" else latency.stands_on.partition(" ")[0], latency, metrics)
+
+
+def board_engine(board: Board, engine: str | None) -> str:
+    """Return the engine that a board is estimated with."""
+    if engine is not None:
+        return engine
+    return CORTEX_M_ENGINE if board.cores and board.cores[0].model.startswith("cortex-m") else OTHER_ENGINE
+
+
+def _latency(
+    graph: Graph, asked: Features, board: Board, engine: str, clock_hz: float | None, evidence: Evidence
+) -> Estimate:
+    if board.kind == "emulated":
+        return unknown("an emulated machine has no latency of its own")
+    if board.id in evidence.calibrations:
+        return _calibrated(graph, evidence.calibrations[board.id])
+    if board.kind == "linux":
+        return unknown("a Linux board is estimated once edgeprof calibrate has run on it")
+    core = board.cores[0].model if board.cores else ""
+    return estimate_latency(asked, core, clock_hz, engine, scale=evidence.scales.get(board.id))
+
+
+def _calibrated(graph: Graph, calibrations: Sequence[Calibration]) -> Estimate:
+    from edgeprof.calibration.predicting import predict  # noqa: PLC0415  only for calibrated boards
+
+    found = predict(graph, calibrations)
+    if found.latency_s is None or found.low_s is None or found.high_s is None:
+        return unknown(found.reason)
+    borrowed = f"; cost of {', '.join(found.unseen)} taken from other operators" if found.unseen else ""
+    return Estimate(
+        found.latency_s, found.low_s, found.high_s, None, "extrapolated" if found.unseen else "known",
+        f"{found.runtime} calibrated: {found.stands_on}{borrowed}",
+    )  # fmt: skip
+
+
+def _npu_cycles(board: Board, evidence: Evidence) -> dict[str, Metric]:
+    """Return what vela estimates of a board's Ethos-U, or why it cannot; nothing for boards without one."""
+    from edgeprof.estimate.npu import ethos_u, vela_config, vela_estimate  # noqa: PLC0415  only in fit
+
+    if ethos_u(board) is None:
+        return {}
+    config, reason = vela_config(board)
+    config = config or evidence.npu
+    if not config:
+        absent = Metric(value=None, basis="estimated", count=None, method="ethos-u-vela",
+                        reason=f"{reason}: --npu ethos-u55-128 says it")  # fmt: skip
+        return {"cycles_count": absent}
+    if evidence.model is None:
+        return {}
+    try:
+        found = vela_estimate(evidence.model, config)
+    except EdgeprofError as error:
+        reason = error.message + (f" ({error.hint})" if error.hint else "")
+        return {"cycles_count": Metric(value=None, basis="estimated", count=None, method="ethos-u-vela", reason=reason)}
+    return {
+        "cycles_count": Metric(value=found.cycles, basis="estimated", count=None, method=found.method,
+                               reason=found.reason or None),
+    }  # fmt: skip
+
+
+def _metric(value: float | None, low: float | None, high: float | None, said: Estimate | EnergyEstimate) -> Metric:
+    if value is None:
+        return Metric(value=None, basis="estimated", count=None, method="not known", reason=said.reason)
+    return Metric(
+        value=value, basis="estimated", count=None, method=f"{said.confidence_class}: {said.stands_on}", low=low,
+        high=high, confidence=said.confidence,
+    )  # fmt: skip
+
+
+# ── battery life ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def life(latency: Estimate, energy: EnergyEstimate, board: Board, battery: BatteryOptions) -> Metric:
+    """Return the life of a battery, from the estimate and from both ends of its interval.
+
+    Energy and latency err together here: the worst life has the most of both. Where cell and board differ in voltage
+    and no regulator is named, a linear one is taken.
+    """
+    from edgeprof.battery import battery_of  # noqa: PLC0415  only where a cell is named
+
+    if (
+        energy.energy_j is None or energy.low_j is None or energy.high_j is None
+        or latency.latency_s is None or latency.low_s is None or latency.high_s is None
+    ):  # fmt: skip
+        return _no_life(f"energy is not known: {energy.reason or latency.reason}")
+    ends = ((energy.energy_j, latency.latency_s), (energy.high_j, latency.high_s), (energy.low_j, latency.low_s))
+    options = battery._replace(supply_v=battery.supply_v or energy.power.supply_v or board.power.supply_v)
+    try:
+        options = _regulated(options)
+        middle, worst, best = (
+            battery_of(None, options._replace(energy_j=energy_j, latency_s=latency_s), board).metrics[LIFE]
+            for energy_j, latency_s in ends
+        )
+    except EdgeprofError as error:
+        return _no_life(error.message)
+    if middle.value is None:
+        return _no_life(middle.reason or "the cell does not give it")
+    assumed = (LINEAR,) if options.regulator != battery.regulator else ()
+    return Metric(
+        value=middle.value,
+        basis="estimated",
+        count=None,
+        method=middle.method,
+        low=worst.low or 0.0,
+        high=best.high if best.high is not None else best.value,
+        confidence=energy.confidence,
+        assumptions=(*assumed, *middle.assumptions),
+    )
+
+
+def _regulated(options: BatteryOptions) -> BatteryOptions:
+    """Return the options with a linear regulator where one is needed and none is named."""
+    from edgeprof.battery.cells import load_cell  # noqa: PLC0415  the same
+
+    if options.regulator is not None or options.supply_v is None or options.cell is None:
+        return options
+    cell_v = options.cell_v or load_cell(options.cell).voltage_v
+    needed = cell_v is not None and cell_v * options.series > options.supply_v * 1.02
+    return options._replace(regulator="ldo") if needed else options
+
+
+def _no_life(reason: str) -> Metric:
+    return Metric(value=None, basis="estimated", count=None, method="not known", reason=reason)

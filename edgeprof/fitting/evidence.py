@@ -1,0 +1,134 @@
+"""Measured results as evidence for estimates: which models they are of, and how they rescale a board."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from edgeprof.errors import UsageError
+from edgeprof.estimate.features import features
+from edgeprof.estimate.model import estimate_latency
+from edgeprof.estimate.rescale import Point, rescale
+from edgeprof.fitting.costs import board_engine
+from edgeprof.model import read_model
+from edgeprof.records.board import Board
+from edgeprof.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from edgeprof.estimate.rescale import Scale
+    from edgeprof.records.calibration import Calibration
+    from edgeprof.records.result import Result
+
+MOST_KEPT = 200
+
+
+class Found(NamedTuple):
+    """The factors by board, and what was said on the way: what each stands on, and what could not be used."""
+
+    scales: dict[str, Scale]
+    notes: tuple[str, ...]
+
+
+def scales_of(
+    results: Sequence[tuple[Result, Path | None]], boards: Sequence[Board], engine: str | None, folders: Sequence[Path]
+) -> Found:
+    """Return how measured results rescale the boards that they were measured on.
+
+    Each result comes with its file, None from the history. Its model is looked for beside the result, in `folders` and
+    where its own command line had it, by its SHA-256. Raises UsageError for a result that can rescale nothing.
+    """
+    known = {board.id: board for board in boards}
+    points: dict[str, list[Point]] = {}
+    notes = []
+    for result, path in results:
+        board = known.get(result.board.id or "")
+        if board is None:
+            raise UsageError(
+                f"{path or result.id} was measured on {result.board.id or result.board.name}, which is not asked about",
+                hint=f"--board {result.board.id}" if result.board.id else "profile with --board to say which board",
+            )
+        point = _point(result, path, board, board_engine(board, engine), folders)
+        points.setdefault(board.id, []).append(point)
+        ran = f" by {result.runtime.name}" if result.runtime else ""
+        notes.append(
+            f"{board.id}: rescaled by {result.model.name}, {format_duration(point.measured_s)} measured{ran}, taken for"
+            f" {board_engine(board, engine)}; {format_duration(point.predicted_s)} were estimated"
+        )
+    return Found({name: rescale(of_board) for name, of_board in points.items()}, tuple(notes))
+
+
+def _point(result: Result, path: Path | None, board: Board, engine: str, folders: Sequence[Path]) -> Point:
+    metric = result.metrics.get("latency_p50_s")
+    if metric is None or metric.value is None or metric.basis != "measured":
+        how = metric.basis if metric is not None and metric.value is not None else "absent"
+        raise UsageError(f"{path or result.id} has no measured latency (it is {how}), and only such rescales a board")
+    if board.kind == "linux":
+        hint = f"edgeprof calibrate --target {result.target.name}"
+        raise UsageError(f"{board.name} runs Linux: it is calibrated by micro models, not by a result", hint=hint)
+    model = model_of(result, [*([path.parent] if path else []), *folders])
+    if model is None:
+        raise UsageError(
+            f"the model {result.model.name} of {path or result.id} was not found", hint="put it beside the result"
+        )
+    clock_hz = board.cores[0].max_clock_hz if board.cores else None
+    asked = features(read_model(model, batch=1), model.read_bytes())
+    found = estimate_latency(asked, board.cores[0].model if board.cores else "", clock_hz, engine)
+    if found.latency_s is None:
+        raise UsageError(
+            f"{result.model.name} on {board.name} cannot be estimated, so it rescales none: {found.reason}"
+        )
+    return Point(found.latency_s, metric.value)
+
+
+def model_of(result: Result, folders: Iterable[Path]) -> Path | None:
+    """Return the file of a result's model, recognised by its SHA-256, or None."""
+    named = [Path(word) for word in result.tool.command if word.endswith((".tflite", ".onnx"))]
+    places = [*(folder / result.model.name for folder in folders), *named]
+    return next((path for path in places if _is(path, result.model.sha256)), None)
+
+
+def _is(path: Path, sha256: str | None) -> bool:
+    try:
+        return sha256 is not None and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    except OSError:
+        return False
+
+
+def kept_results(
+    boards: Sequence[Board], folders: Sequence[Path]
+) -> tuple[list[tuple[Result, Path | None]], tuple[str, ...]]:
+    """Return the kept results that can rescale one of these boards, newest first, one a model and board.
+
+    Also returns notes on those whose model is not at hand.
+    """
+    from edgeprof.history.keeping import Filter, entries, kept  # noqa: PLC0415  only with --use-history
+
+    wanted = {board.id for board in boards if board.kind == "mcu"}
+    usable: dict[tuple[str, str], tuple[Result, Path | None]] = {}
+    missing: set[str] = set()
+    for entry in entries(Filter(limit=MOST_KEPT), ("latency_p50_s",)):
+        result = kept(entry.id) if entry.values else None
+        if result is None or result.board.id not in wanted or result.metrics["latency_p50_s"].basis != "measured":
+            continue
+        if model_of(result, folders) is None:
+            missing.add(result.model.name)
+            continue
+        usable.setdefault((result.board.id or "", result.model.sha256 or ""), (result, None))
+    notes = (f"results of {', '.join(sorted(missing))} were left out: the model is not here",) if missing else ()
+    return list(usable.values()), notes
+
+
+def calibrated_board(target: str, threads: int) -> tuple[Board, Sequence[Calibration]]:
+    """Return the board that a calibrated target is, with its calibrations; one without a file has no facts."""
+    from edgeprof.boards import load_board  # noqa: PLC0415  only with --target
+    from edgeprof.calibration.keeping import needed_calibrations  # noqa: PLC0415  the same
+    from edgeprof.targets import board_folders  # noqa: PLC0415  the same
+
+    found = needed_calibrations(target, threads)
+    last = found[-1].board
+    if last.id is not None:
+        return load_board(last.id, board_folders()), found
+    return Board(id=target, name=last.name or target, vendor="", kind="linux"), found

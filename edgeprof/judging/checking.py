@@ -1,0 +1,293 @@
+"""Judges a model, an app bundle or a result without a board."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from msgspec.structs import replace
+
+from edgeprof.bundle import looks_like_bundle, scan
+from edgeprof.bundle.recognise import may_be_onnx
+from edgeprof.errors import FileUnreadable, ResultInvalid
+from edgeprof.file_names import written
+from edgeprof.judging.limits import Limit, judge
+from edgeprof.judging.profiles import read_limits
+from edgeprof.metrics import REGISTRY
+from edgeprof.records.bundle import Bundle, CheckReport, FoundModel
+from edgeprof.records.result import Metric, Warned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from edgeprof.judging.limits import Gate
+    from edgeprof.model.graph import Graph
+    from edgeprof.records.board import Board
+    from edgeprof.records.result import Basis, Result
+
+SUMMED = ("model_bytes", "model_compressed_bytes")
+LARGEST = ("weights_bytes", "parameters_count", "macs_count", "activations_total_bytes", "activations_peak_bytes")
+_compressed_unasked_bytes = 32 * 2**20
+_largest_result_bytes = 64 * 2**20
+
+
+def check(
+    path: str | Path,
+    limits: Iterable[str | Path | Limit],
+    *,
+    board: str | None = None,
+    accept_basis: Sequence[Basis] = (),
+    gate: Gate = "target",
+) -> CheckReport:
+    """Judge a model, an app bundle (an archive or a folder) or an edgeprof result.
+
+    `limits` are limits, terms (`model_bytes<10MB`), profiles or files of limits; those of `board`, its memory, are
+    added. Raises EdgeprofError and nothing else.
+    """
+    rules = (*read_limits(limits), *(_limits_of(board) if board else ()))
+    seen, never = _looked_at(Path(path), rules)
+    findings = judge(seen.metrics, rules, accept_basis, gate=gate, never=never)
+    report = replace(seen, board=board, findings=findings)
+    return replace(report, warnings=tuple(_warnings(report)))
+
+
+def exit_code(report: CheckReport, *, strict: bool = False) -> int:
+    """Return 5 for a partial result, 1 where a limit failed, 6 where one could not be judged under --strict, else 0."""
+    verdicts = {finding.verdict for finding in report.findings}
+    if report.status == "partial":
+        return 5
+    if "FAIL" in verdicts or (strict and "WARN" in verdicts):
+        return 1
+    return 6 if strict and "INCONCLUSIVE" in verdicts else 0
+
+
+def never_in(result: Result) -> dict[str, str]:
+    """Return the metrics that this kind of run can never have, each with the reason."""
+    never: dict[str, str] = {}
+    if result.board.kind == "linux":
+        told = "a board that runs Linux; memory_peak_bytes is its memory"
+        never = dict.fromkeys(("stack_peak_bytes", "static_ram_bytes", "sram_peak_bytes", "flash_bytes"), told)
+    if result.board.kind == "mcu":
+        told = "a microcontroller; sram_peak_bytes is its memory"
+        never = dict.fromkeys(("memory_peak_bytes", "memory_average_bytes", "memory_file_backed_bytes"), told)
+    counted = result.metrics.get("instructions_count")
+    if counted is not None and counted.basis == "emulated":
+        told = "an emulated run counts instructions and has no time"
+        never |= {name: told for name in REGISTRY if name.startswith(("latency_", "throughput_"))}
+    return never
+
+
+# ── what there is to judge ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _looked_at(path: Path, rules: Sequence[Limit]) -> tuple[CheckReport, dict[str, str]]:
+    """Return a report without findings, and the metrics that what is checked can never have."""
+    head = _head(path)
+    if head.lstrip()[:1] == b"{" and not looks_like_bundle(path, head):
+        return _result(path)
+    known = {*SUMMED, *LARGEST}
+    told = "a file alone does not tell it; edgeprof profile measures it"
+    never = {name: told for name in REGISTRY if name not in known}
+    onnx = path.suffix == ".onnx" or (may_be_onnx(head) and path.suffix != ".mlmodel")
+    if not looks_like_bundle(path, head) and (head[4:8] == b"TFL3" or onnx):
+        return _model(path, rules), never
+    bundle = scan(path)
+    return _blank(path, "bundle", bundle_metrics(bundle), bundle=bundle), never
+
+
+def _blank(
+    path: Path,
+    kind: Literal["model", "bundle", "result"],
+    metrics: dict[str, Metric],
+    *,
+    model: FoundModel | None = None,
+    bundle: Bundle | None = None,
+) -> CheckReport:
+    return CheckReport(
+        schema="edgeprof.check/1",
+        path=written(path),
+        kind=kind,
+        status="complete",
+        board=None,
+        model=model,
+        bundle=bundle,
+        metrics=metrics,
+        findings=(),
+    )
+
+
+def _head(path: Path) -> bytes:
+    """Return the first bytes of a regular file, nothing of a folder."""
+    try:
+        if path.is_dir():
+            return b""
+        if not path.is_file():
+            what = "is not a regular file" if path.exists() else "does not exist"
+            raise FileUnreadable(f"{path} {what}", hint="name a model, an app bundle, a folder or a result")
+        with path.open("rb") as file:
+            return file.read(512)
+    except (OSError, ValueError) as error:
+        raise FileUnreadable(f"cannot read {path}: {error}") from error
+
+
+def _result(path: Path) -> tuple[CheckReport, dict[str, str]]:
+    from edgeprof.store import read_result  # noqa: PLC0415  only where a result is checked
+
+    size = path.stat().st_size
+    if size > _largest_result_bytes:
+        raise ResultInvalid(f"{path} has {size:,} bytes; no edgeprof result has more than {_largest_result_bytes:,}")
+    result = read_result(path)
+    return replace(_blank(path, "result", result.metrics), status=result.status), never_in(result)
+
+
+def _model(path: Path, rules: Sequence[Limit]) -> CheckReport:
+    from edgeprof.model import read_model  # noqa: PLC0415  only where a model is checked
+    from edgeprof.summary.static import model_metrics  # noqa: PLC0415  the same
+
+    graph = read_model(path)
+    asked = any(limit.metric == "model_compressed_bytes" for limit in rules)
+    metrics = {
+        **model_metrics(graph),
+        "model_bytes": _size_with_weights(path, graph),
+        "model_compressed_bytes": _compressed(path, graph.bytes, asked=asked),
+    }
+    model = FoundModel(
+        path=written(path),
+        format="TFLite" if graph.format == "tflite" else "ONNX",
+        evidence="content",
+        bytes=graph.bytes,
+        compressed_bytes=None,
+        sha256=graph.sha256,
+        note="; ".join(graph.warnings),
+    )
+    return _blank(path, "model", metrics, model=model)
+
+
+def _size_with_weights(path: Path, graph: Graph) -> Metric:
+    """Return the size of the file with those that hold its weights: a limit on downloads is about all of them."""
+    if not graph.external_files:
+        return _computed(graph.bytes, "size of the file")
+    method = f"size of the file and of {len(graph.external_files)} with its weights"
+    # A name that leads out of the model's own folder is not followed.
+    inside = [name for name in graph.external_files if not Path(name).is_absolute() and ".." not in Path(name).parts]
+    sizes = [beside.stat().st_size for name in inside if (beside := path.parent / name).is_file()]
+    if len(sizes) < len(graph.external_files):
+        return _absent(method, f"weights lie in {', '.join(graph.external_files)[:200]}, not beside the model")
+    return _computed(graph.bytes + sum(sizes), method)
+
+
+def _compressed(path: Path, size: int, *, asked: bool) -> Metric:
+    method = "deflate of the file at level 6, as in a zip archive"
+    if size > _compressed_unasked_bytes and not asked:
+        told = f"a file of more than {_compressed_unasked_bytes // 2**20} MiB is compressed when a limit asks for it"
+        return _absent(method, told)
+    packer, count = zlib.compressobj(6, zlib.DEFLATED, -15), 0
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            count += len(packer.compress(piece))
+    return _computed(count + len(packer.flush()), method)
+
+
+# ── bundles ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def bundle_metrics(bundle: Bundle) -> dict[str, Metric]:
+    """Return the sums of all models' sizes, since all are downloaded, and the largest of what each one needs to run."""
+    if not bundle.models:
+        return dict.fromkeys((*SUMMED, *LARGEST), _absent("from the models", "no model was found in it"))
+    count = f"{len(bundle.models)} model{'s' if len(bundle.models) > 1 else ''}"
+    missing = [model for model in bundle.models if model.missing_files]
+    packed = [model.compressed_bytes for model in bundle.models if model.compressed_bytes is not None]
+    total, method = sum(model.bytes for model in bundle.models), f"sum of {count}, unpacked, each stored copy counted"
+    packed_method = f"sum of {count} as the archive stores them"
+    return {
+        "model_bytes": replace(
+            _absent(method, f"{missing[0].path}: {missing[0].missing_files[0]} is not in the bundle"), low=total
+        )
+        if missing
+        else _computed(total, method),
+        "model_compressed_bytes": _computed(sum(packed), packed_method)
+        if len(packed) == len(bundle.models)
+        else _absent(packed_method, "the models are not compressed one by one"),
+        **{name: _largest(name, bundle.models) for name in LARGEST},
+    }
+
+
+def _largest(name: str, models: Sequence[FoundModel]) -> Metric:
+    known = [
+        (figure.value, model) for model in models if (figure := model.metrics.get(name)) and figure.value is not None
+    ]
+    method = f"the largest of {len(models)} models"
+    if len(known) < len(models):
+        seen = {id(model) for _, model in known}
+        model = next(model for model in models if id(model) not in seen)
+        figure = model.metrics.get(name)
+        told = f"{model.path}: {figure.reason if figure else model.note or 'not read'}"
+        return replace(_absent(method, told), low=max((value for value, _ in known), default=None))
+    value, model = max(known, key=lambda pair: pair[0])
+    return _computed(value, f"{method}: {model.path}" if len(models) > 1 else f"of {model.path}")
+
+
+def _computed(value: float, method: str) -> Metric:
+    return Metric(value=value, basis="computed", count=1, method=method)
+
+
+def _absent(method: str, reason: str) -> Metric:
+    return Metric(value=None, basis="computed", count=None, method=method, reason=reason)
+
+
+# ── boards, and what is to be said beside the findings ───────────────────────────────────────────────────────────────
+
+
+def _limits_of(name: str) -> Iterator[Limit]:
+    """Yield what a board's memory allows at most; edgeprof fit counts runtime, stack and arena too."""
+    from edgeprof.boards import flash_bytes, largest_contiguous_sram_bytes, load_board  # noqa: PLC0415  only for boards
+    from edgeprof.targets import board_folders  # noqa: PLC0415  the same
+
+    board = load_board(name, board_folders())
+    flash, sram, ram = flash_bytes(board), largest_contiguous_sram_bytes(board), _ram(board)
+    if flash is not None:
+        yield _board_limit(board, "flash", "model_bytes", flash, "all flash; the program needs some of it")
+    if sram is not None and board.kind != "linux":
+        yield _board_limit(board, "sram", "activations_peak_bytes", sram[0], f"{sram[1]}, the largest block of SRAM")
+    if ram is not None:
+        yield _board_limit(board, "ram", "model_bytes", ram, "all RAM; the system needs some of it")
+
+
+def _ram(board: Board) -> int | None:
+    if board.kind != "linux":
+        return None
+    fitted = sum(region.bytes for region in board.memory if region.kind == "ram")
+    return min(board.ram_options_bytes, default=fitted or None)
+
+
+def _board_limit(board: Board, name: str, metric: str, size: int, what: str) -> Limit:
+    return Limit(
+        name=f"{board.id}/{name}",
+        metric=metric,
+        comparison="<=",
+        threshold=size,
+        tier="hard",
+        bases=("computed",),
+        source=f"{board.name}: {what}; a necessary condition, edgeprof fit tells the rest",
+    )
+
+
+def _warnings(report: CheckReport) -> Iterator[Warned]:
+    if report.findings and not any(finding.verdict in {"PASS", "WARN", "FAIL"} for finding in report.findings):
+        skipped = all(finding.verdict == "SKIP" for finding in report.findings)
+        advice = "a file tells model_bytes, macs_count and the like" if skipped else "--strict makes that fail"
+        yield Warned(code="nothing-judged", text="none of these limits could be judged here", advice=advice)
+    for note in report.bundle.notes if report.bundle else ():
+        yield Warned(code="bundle", text=note, advice="")
+    if report.bundle and report.bundle.duplicate_bytes:
+        copies = [model for model in report.bundle.models if model.same_as]
+        text = (
+            f"{len(copies)} model{'s are' if len(copies) > 1 else ' is'} stored more than once, {copies[0].path} among"
+        )
+        yield Warned(
+            code="duplicates",
+            text=f"{text} them: {report.bundle.duplicate_bytes:,} bytes",
+            advice="keep one copy and share it",
+        )

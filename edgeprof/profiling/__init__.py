@@ -1,0 +1,1 @@
+"""One run from what a person asks to a result on disk: prepared, measured, finished."""
