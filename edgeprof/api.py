@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from msgspec.structs import replace
 
-from edgeprof.errors import EdgeprofError, OutputUnwritable, UsageError
+from edgeprof.errors import EdgeprofError, OutputUnwritable, UsageError, did_you_mean
 from edgeprof.installing.offering import make_offer
 from edgeprof.judging.checking import check
 from edgeprof.judging.profiles import read_limits
@@ -69,7 +69,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     shapes: dict[str, tuple[int, ...]] | None = None,
     inputs: str | Path | None = None,
     outputs: str | Path | None = None,
-    limits: Sequence[str | Limit] = (),
+    limits: str | Limit | Sequence[str | Limit] = (),
     accept_basis: Sequence[Basis] = (),
     gate: Literal["target", "hard"] = "target",
     output: str | Path | None = None,
@@ -92,7 +92,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     `install_runtime=True` puts a runtime on a board that has none, from the package index or from the folder `wheels`;
     without it `ask` is asked whether to.
     """
-    options = options._replace(**asked)
+    options = _with_asked(options, asked)
     ready = prepare(
         model, target, board=board, options=options, shapes=shapes, inputs=inputs,
         outputs=outputs is not None, battery=battery,
@@ -116,6 +116,14 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     if outputs is not None:
         write_outputs(Path(outputs), outcome.measurement)
     return kept(result, Path(output) if output is not None else None, tag=tag, history=history)
+
+
+def _with_asked(options: Options, asked: Asked) -> Options:
+    unknown = next((name for name in asked if name not in Options._fields), None)
+    if unknown is not None:
+        hint = did_you_mean(unknown, Options._fields)
+        raise TypeError(f"profile() has no option {unknown!r}{f'; {hint}' if hint else ''}")
+    return options._replace(**asked)
 
 
 def profile_all(
@@ -228,7 +236,7 @@ def inspect(
 def fit(  # noqa: PLR0913  one keyword an option of the command line
     model: str | Path,
     *,
-    boards: Sequence[str] = (),
+    boards: str | Sequence[str] = (),
     core: str | None = None,
     clock: str | None = None,
     engine: str | None = None,
@@ -246,11 +254,16 @@ def fit(  # noqa: PLR0913  one keyword an option of the command line
     Latency and energy come with their intervals; with `every="1s"`, `cell="cr2032"`, `sleep_current="5uA"` and the like
     battery life too. `target` is a Linux board that was calibrated. `wishes` filter and sort. Raises EdgeprofError.
     """
-    from edgeprof.fitting.question import ask_fit  # noqa: PLC0415  only here
+    from edgeprof.fitting.question import Life, ask_fit  # noqa: PLC0415  only here
 
+    unknown = next((name for name in battery if name not in Life.__annotations__), None)
+    if unknown is not None:
+        hint = did_you_mean(unknown, (*Life.__annotations__, "boards", "core", "clock", "engine", "target", "wishes"))
+        raise TypeError(f"fit() has no option {unknown!r}{f'; {hint}' if hint else ''}")
+    named = [boards] if isinstance(boards, str) else boards
     return ask_fit(
-        Path(model), boards=boards, core=core, clock=clock, engine=engine, shapes=shapes, target=target,
-        threads=threads, calibrate_with=calibrate_with, use_history=use_history, npu=npu, wishes=wishes,
+        Path(model), boards=named, core=core, clock=clock, engine=engine, shapes=shapes, target=target, threads=threads,
+        calibrate_with=calibrate_with, use_history=use_history, npu=npu, wishes=wishes,
         battery=battery,
     )  # fmt: skip
 

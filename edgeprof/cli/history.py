@@ -86,7 +86,10 @@ def best_command(metric: str, format_name: str, **chosen: Any) -> None:  # noqa:
 @filters
 @format_option("table", "json")
 def trend_command(metric: str, format_name: str, **chosen: Any) -> None:  # noqa: ANN401  the filters' options
-    """Draw METRIC over time for the newest result that the options choose and those comparable with it."""
+    """Draw METRIC over time for the newest result that the options choose and those comparable with it.
+
+    With --tag only results of that tag are drawn.
+    """
     from edgeprof.errors import FileUnreadable  # noqa: PLC0415  nothing heavy before it is needed
     from edgeprof.history.change_points import steps  # noqa: PLC0415  the same
     from edgeprof.history.keeping import Filter, entries, trend  # noqa: PLC0415  the same
@@ -95,5 +98,5 @@ def trend_command(metric: str, format_name: str, **chosen: Any) -> None:  # noqa
     newest = entries(Filter(**{**chosen, "limit": 1}))
     if not newest:
         raise FileUnreadable("no kept result is like that", hint="edgeprof history list shows what there is")
-    points = trend(metric, newest[0].series)[-chosen["limit"] :]
+    points = trend(metric, newest[0].series, chosen["tag"])[-chosen["limit"] :]
     click.echo(render_trend(metric, points, steps([point.value for point in points]), format_name))

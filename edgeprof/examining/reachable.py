@@ -1,4 +1,4 @@
-"""What can be reached from here: named targets, serial ports, the simulator."""
+"""What can be reached from here: named targets, serial ports, emulators, the simulator."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Reachable(Struct, frozen=True, kw_only=True):
 
 
 def list_reachable() -> tuple[Reachable, ...]:
-    """Return this machine, the named targets, the serial ports that are plugged in, and the simulator."""
+    """Return this machine, the named targets, the serial ports that are plugged in, the emulators and the simulator."""
     here = Reachable(name="local", kind="local", description="this machine")
     sim = Reachable(name="sim:BOARD", kind="sim", description="a simulated board: edgeprof boards list names them")
-    return (here, *_named(), *_serial_ports(), sim)
+    return (here, *_named(), *_serial_ports(), *_emulators(), sim)
 
 
 def _named() -> tuple[Reachable, ...]:
@@ -56,3 +56,22 @@ def _serial_ports() -> tuple[Reachable, ...]:
         what = f"{port.product or 'USB serial'}, {vendor}, USB {port.vid:04x}:{port.pid:04x}"
         found.append(Reachable(name=f"serial://{port.device}", kind="serial", description=what))
     return tuple(found)
+
+
+def _emulators() -> tuple[Reachable, ...]:
+    """Return each emulated core and board; one whose emulator is not installed says what installs it."""
+    from edgeprof.links.emu import missing_unicorn  # noqa: PLC0415  only here
+    from edgeprof.links.firmware_files import CORES  # noqa: PLC0415  the same
+    from edgeprof.links.qemu import MACHINES, missing_qemu  # noqa: PLC0415  the same
+
+    counted = "counts instructions, exactly"
+    unicorn, qemu = missing_unicorn(), missing_qemu()
+    cores = tuple(
+        Reachable(name=f"emu:{core}", kind="emu", description=f"an emulated {core}: {unicorn or counted}")
+        for core in CORES
+    )
+    boards = tuple(
+        Reachable(name=f"qemu:{name}", kind="qemu", description=f"QEMU's board, a {board.core}: {qemu or counted}")
+        for name, board in MACHINES.items()
+    )
+    return (*cores, *boards)

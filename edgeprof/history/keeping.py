@@ -163,8 +163,8 @@ def best(metric: str, asked: Filter) -> tuple[tuple[Entry, float], ...]:
     )  # fmt: skip
 
 
-def trend(metric: str, series: str) -> tuple[Point, ...]:
-    """Return one metric of one series of comparable results, oldest first."""
+def trend(metric: str, series: str, tag: str = "") -> tuple[Point, ...]:
+    """Return one metric of one series of comparable results, oldest first; with `tag` of those whose tag holds it."""
     metric_kind(metric)
     chosen = (
         select(results.c.id, results.c.created, results.c.tag, metrics.c.value, metrics.c.low, metrics.c.high,
@@ -173,6 +173,8 @@ def trend(metric: str, series: str) -> tuple[Point, ...]:
         .where(metrics.c.name == metric, results.c.series == series, results.c.status == "complete")
         .order_by(results.c.created, results.c.id)
     )  # fmt: skip
+    if tag:
+        chosen = chosen.where(results.c.tag.contains(tag, autoescape=True))
     return tuple(Point(r.id, r.created, r.tag, r.value, r.low, r.high, r.basis) for r in _rows(chosen))
 
 

@@ -34,7 +34,7 @@ _largest_result_bytes = 64 * 2**20
 
 def check(
     path: str | Path,
-    limits: Iterable[str | Path | Limit],
+    limits: str | Path | Limit | Iterable[str | Path | Limit],
     *,
     board: str | None = None,
     accept_basis: Sequence[Basis] = (),

@@ -76,10 +76,10 @@ def load_limits(names_or_files: Iterable[str | Path]) -> tuple[Limit, ...]:
     return tuple(dict.fromkeys(limit for profile in profiles for limit in profile.limits))
 
 
-def read_limits(given: Iterable[str | Path | Limit]) -> tuple[Limit, ...]:
+def read_limits(given: str | Path | Limit | Iterable[str | Path | Limit]) -> tuple[Limit, ...]:
     """Return limits given in any way: as they are, as a term (`latency_p99_s<50ms`), a profile or a file."""
     limits: dict[Limit, None] = {}
-    for one in given:
+    for one in [given] if isinstance(given, str | Path | Limit) else given:
         if isinstance(one, Limit):
             limits[one] = None
         elif isinstance(one, str) and ("<" in one or ">" in one):

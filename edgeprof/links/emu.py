@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 def open_emu(core: str, blobs: Sequence[bytes]) -> PipeChannel:
     """Start the emulator with the blobs in its memory."""
     elf = agent_elf(core)
-    if find_spec("unicorn") is None:
-        raise BoardUnreachable(
-            f"emu:{core} needs the unicorn package", hint="pip install 'edgeprof[emu]', or use qemu:mps2-an386"
-        )
+    missing = missing_unicorn()
+    if missing:
+        raise BoardUnreachable(f"emu:{core} {missing}", hint="pip install 'edgeprof[emu]', or use qemu:mps2-an386")
     log = tempfile.TemporaryFile()  # noqa: SIM115  the channel owns it and closes it
     folder = tempfile.TemporaryDirectory(prefix="edgeprof-")
     memory = Path(folder.name) / "memory"
@@ -36,3 +35,8 @@ def open_emu(core: str, blobs: Sequence[bytes]) -> PipeChannel:
         start_new_session=True,
     )
     return PipeChannel(process, log, folder)
+
+
+def missing_unicorn() -> str:
+    """Return what is missing to emulate a core; empty where nothing is."""
+    return "needs the unicorn package" if find_spec("unicorn") is None else ""

@@ -49,10 +49,10 @@ def open_qemu(board: str, blobs: Sequence[bytes]) -> QemuChannel:
     if board not in MACHINES:
         hint = did_you_mean(board, MACHINES) or f"known: {', '.join(MACHINES)}"
         raise UnknownName(f"QEMU has no board {board!r} that edgeprof has an agent for", hint=hint)
-    qemu = os.environ.get("EDGEPROF_QEMU") or shutil.which("qemu-system-arm")
+    qemu = _found_qemu()
     if qemu is None:
         raise BoardUnreachable(
-            f"qemu:{board} needs qemu-system-arm",
+            f"qemu:{board} {missing_qemu()}",
             hint="sudo apt install qemu-system-arm, or EDGEPROF_QEMU=/path/to/it, or use emu:cortex-m4",
         )
     folder = tempfile.TemporaryDirectory(prefix="edgeprof-")
@@ -63,6 +63,15 @@ def open_qemu(board: str, blobs: Sequence[bytes]) -> QemuChannel:
     except BaseException:
         folder.cleanup()
         raise
+
+
+def _found_qemu() -> str | None:
+    return os.environ.get("EDGEPROF_QEMU") or shutil.which("qemu-system-arm")
+
+
+def missing_qemu() -> str:
+    """Return what is missing to emulate a board; empty where nothing is."""
+    return "" if _found_qemu() else "needs qemu-system-arm"
 
 
 def _start(qemu: str, board: str, memory: Path, folder: tempfile.TemporaryDirectory[str]) -> QemuChannel:

@@ -106,6 +106,8 @@ def raise_fatal(begun: Result, outcome: Outcome) -> None:
     asked = [measured for measured in outcome.measurement.passes if measured.kind in TIMED_KINDS]
     if any(measured.samples.duration for measured in asked):
         return
+    if isinstance(outcome.failure, Interrupted):
+        raise Interrupted(f"{outcome.failure.message} before the first sample", hint="nothing was measured or kept")
     if outcome.failure is not None:
         raise outcome.failure
     for measured in asked:

@@ -29,14 +29,16 @@ def render_entries(entries: Sequence[Entry], shown: Sequence[str], format_name: 
     if not entries:
         return "no kept result is like that" if chosen else "no result has been kept yet"
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("id", "model", "target", "runtime", "tag"):
-        table.add_column(name, overflow="fold")
+    table.add_column("id", no_wrap=True)
+    for name in ("model", "target", "runtime", "tag"):
+        table.add_column(name, overflow="fold", min_width=10 if name != "tag" else None)
+    shown = [name for name in shown if any(name in entry.values for entry in entries)]
     for name in shown:
-        table.add_column(metric_kind(name).title, justify="right", no_wrap=True)
+        table.add_column(metric_kind(name).title.replace(" ", "\n", 1), justify="right", no_wrap=True)
     for entry in entries:
         figures = [format_value(name, entry.values[name]) if name in entry.values else "—" for name in shown]
         mark = "" if entry.status == "complete" else " (partial)"
-        words = (entry.id, entry.model + mark, entry.target, entry.runtime, entry.tag or "")
+        words = (entry.id.partition("-")[0], entry.model + mark, entry.target, _short(entry.runtime), entry.tag or "")
         table.add_row(*(Text(word) for word in words), *figures)
     return _drawn(table)
 
@@ -69,6 +71,12 @@ def render_trend(metric: str, points: Sequence[Point], found: Sequence[Step], fo
         bar = "█" * max(1, round(BAR_CELLS * point.value / highest)) if highest > 0 else ""
         table.add_row(point.created[:19], format_value(metric, point.value), bar, Text(point.tag or ""))
     return _drawn(table)
+
+
+def _short(runtime: str) -> str:
+    """Return a runtime without how it was built, which fills lines."""
+    name, _, built = runtime.partition(", ")
+    return f"{name}, …" if built else name
 
 
 def _drawn(table: Table) -> str:

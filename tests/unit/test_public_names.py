@@ -11,8 +11,9 @@ import pytest
 import edgeprof
 
 PUBLIC = {
-    "EdgeprofError", "Options", "Result", "__version__", "check", "compare", "doctor", "fit", "inspect", "list_boards",
-    "load_board", "load_result", "profile",
+    "BatteryOptions", "EdgeprofError", "EnergyOptions", "Options", "Result", "__version__", "battery_life", "calibrate",
+    "check", "compare", "doctor", "energy", "export", "fit", "inspect", "list_boards", "list_results", "list_targets",
+    "load_board", "load_result", "predict", "profile", "profile_all", "readiness", "render",
 }  # fmt: skip
 HEAVY = {"numpy", "onnx", "onnxruntime", "asyncssh", "serial", "rich", "msgspec", "ai_edge_litert"}
 
@@ -35,6 +36,10 @@ def test_no_file_or_folder_has_a_public_name() -> None:
 def test_a_public_function_is_still_there_after_it_was_called() -> None:
     edgeprof.doctor("local")
     assert callable(edgeprof.doctor)
+
+
+def test_a_person_who_explores_sees_the_public_names() -> None:
+    assert set(dir(edgeprof)) >= PUBLIC
 
 
 def test_another_name_is_not_there() -> None:
