@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edgeprof.cli.options import BASES, format_option
+from edgeprof.cli.options import BASES, format_option, output_option, show
 
 
 @click.command(name="check")
@@ -29,7 +30,7 @@ from edgeprof.cli.options import BASES, format_option
     help="With hard, a missed target is a WARN.",
 )
 @format_option("table", "json", "markdown", "junit")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the JSON report here.")
+@output_option
 def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the options declare
     """Judge PATH: a model, an app bundle (.apk .aab .ipa .aar .whl .zip .tar.gz, a folder) or a result.
 
@@ -41,18 +42,12 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     from edgeprof.judging.checking import check, exit_code  # noqa: PLC0415  nothing heavy before the options are right
     from edgeprof.judging.limits import parse_limit  # noqa: PLC0415  the same
     from edgeprof.report.findings import render_check  # noqa: PLC0415  the same
-    from edgeprof.store import check_writable, write_atomically  # noqa: PLC0415  the same
 
-    output: Path | None = given["output"]
     if not (given["profiles"] or given["terms"] or given["board"]):
         raise click.UsageError(f"--limits is missing; profiles: {', '.join(_profiles())}\nHint: --limits mobile")
-    if output is not None:
-        check_writable(output)
     limits = (*given["profiles"], *map(parse_limit, given["terms"]))
     report = check(given["path"], limits, board=given["board"], accept_basis=given["accepted"], gate=given["gate"])
-    if output is not None:
-        write_atomically(output, render_check(report, "json").encode() + b"\n")
-    click.echo(render_check(report, given["format_name"]))
+    show(partial(render_check, report), given["format_name"], given["output"])
     tell_github(report.path, report.findings, lambda: render_check(report, "markdown"))
     return exit_code(report, strict=given["strict"])
 

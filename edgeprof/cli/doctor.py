@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import click
 
-from edgeprof.cli.options import format_option
+from edgeprof.cli.options import format_option, output_option, show
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MISSING = 3
 
@@ -12,7 +18,8 @@ MISSING = 3
 @click.command(name="doctor")
 @click.option("--target", "-t", default="local", show_default=True, help="local, ssh://user@host, or a named target.")
 @format_option("table", "json")
-def command(target: str, format_name: str) -> int:
+@output_option
+def command(target: str, format_name: str, output: Path | None) -> int:
     """Show what is missing or noisy on a target, what mends it, and what ignoring it costs.
 
     Exits 3 when something that is needed is missing.
@@ -21,5 +28,5 @@ def command(target: str, format_name: str) -> int:
     from edgeprof.report.checks import render_diagnosis  # noqa: PLC0415  the same
 
     diagnosis = doctor(target)
-    click.echo(render_diagnosis(diagnosis, format_name))
+    show(partial(render_diagnosis, diagnosis), format_name, output)
     return MISSING if diagnosis.missing else 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeprof.cli.options import Shape, format_option
+from edgeprof.cli.options import Shape, format_option, output_option, show
 
 
 @click.command(name="inspect")
@@ -23,6 +23,7 @@ from edgeprof.cli.options import Shape, format_option
     help="Ask TFLM itself for the arena that it records; takes the exact extra.  [default: only for JSON]",
 )  # fmt: skip
 @format_option("table", "json", "markdown", "csv")
+@output_option
 def command(
     model: Path,
     *,
@@ -32,6 +33,7 @@ def command(
     top: int,
     exact: bool | None,
     format_name: str,
+    output: Path | None,
 ) -> int:
     """Show what MODEL needs: operators with MACs, parameters and bytes, memory over operators, the tensor arena.
 
@@ -43,7 +45,7 @@ def command(
     from edgeprof.inspecting import inspect_model  # noqa: PLC0415  nothing heavy before the options are right
     from edgeprof.report.inspection import render_inspection  # noqa: PLC0415  the same
 
-    asked = format_name == "json" if exact is None else exact
+    asked = format_name == "json" or output is not None if exact is None else exact
     found = inspect_model(model, shapes=dict(shapes), board=board, exact=asked)
-    click.echo(render_inspection(found, format_name, sort=sort, top=top))
+    show(lambda name: render_inspection(found, name, sort=sort, top=top), format_name, output)
     return 0

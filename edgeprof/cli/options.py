@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -100,3 +101,27 @@ def format_option(*formats: str) -> Callable[[Callable[..., Any]], Callable[...,
         "--format", "format_name", type=click.Choice(formats), default=formats[0], show_default=True,
         help="What is printed on standard output.",
     )  # fmt: skip
+
+
+def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the -o option of a command: a path, refused before anything is done where it cannot be written."""
+    return click.option(
+        "-o", "--output", type=click.Path(path_type=Path), callback=_writable, help="Write the JSON here too."
+    )(function)
+
+
+def _writable(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None:
+        from edgeprof.store import check_writable  # noqa: PLC0415  only where something is written
+
+        check_writable(value)
+    return value
+
+
+def show(draw: Callable[[str], str], format_name: str, output: Path | None) -> None:
+    """Print what `draw` gives for a format, and write its JSON where that was asked for."""
+    if output is not None:
+        from edgeprof.store import write_atomically  # noqa: PLC0415  only where something is written
+
+        write_atomically(output, draw("json").encode() + b"\n")
+    click.echo(draw(format_name))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import click
 
-from edgeprof.cli.options import BASES, format_option
-
-if TYPE_CHECKING:
-    from edgeprof.records.board import Board
+from edgeprof.cli.options import BASES, format_option, output_option, show
 
 
 @click.command(name="readiness")
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
 )
 @click.option("--strict", is_flag=True, help="READY WITH WARNINGS exits 1, UNKNOWN exits 6.")
 @format_option("table", "json", "markdown")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the JSON report here.")
+@output_option
 def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the options declare
     """Tell whether the model of RESULT (a result file, or `last`) is ready, with the evidence for each box.
 
@@ -34,25 +31,11 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     edgeprof readiness last
     edgeprof readiness result.json --for mobile --format markdown
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.api import load_result  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.judging.readiness import assess, exit_code  # noqa: PLC0415  the same
+    from edgeprof.answers import readiness  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.judging.readiness import exit_code  # noqa: PLC0415  the same
     from edgeprof.report.readiness import render_readiness  # noqa: PLC0415  the same
-    from edgeprof.store import check_writable, write_atomically  # noqa: PLC0415  the same
 
-    output: Path | None = given["output"]
-    if output is not None:
-        check_writable(output)
-    result = load_result(given["path"])
-    board = _board(given["board"] or result.board.id)
-    report = assess(result, given["deployments"], board=board, accept_basis=given["accepted"])
-    if output is not None:
-        write_atomically(output, render_readiness(report, "json").encode() + b"\n")
-    click.echo(render_readiness(report, given["format_name"], detailed=bool(given["deployments"])))
-    return exit_code(report, strict=given["strict"]) if given["deployments"] else 0
-
-
-def _board(name: str | None) -> Board | None:
-    from edgeprof.boards import load_board  # noqa: PLC0415  only where there is a board
-    from edgeprof.targets import board_folders  # noqa: PLC0415  the same
-
-    return load_board(name, board_folders()) if name else None
+    named = given["deployments"]
+    report = readiness(given["path"], named, board=given["board"], accept_basis=given["accepted"])
+    show(partial(render_readiness, report, detailed=bool(named)), given["format_name"], given["output"])
+    return exit_code(report, strict=given["strict"]) if named else 0
