@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from contextlib import contextmanager, suppress
 from pathlib import PurePath
-from threading import Event as Flag
-from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import to_builtins
@@ -17,14 +14,12 @@ from msgspec.structs import replace
 from edgeprof import wire
 from edgeprof.errors import (
     AgentMismatch,
-    BoardUnreachable,
-    FrameError,
     Interrupted,
-    LinkError,
     LinkLost,
     RuntimeUnusable,
 )
-from edgeprof.links.framed_pass import FRAME_HINT, PassReader, bad_frame
+from edgeprof.links.conversation import Conversation
+from edgeprof.links.framed_pass import PassReader
 from edgeprof.records.events import (
     AgentIdentified,
     ClockBracketed,
@@ -45,15 +40,11 @@ if TYPE_CHECKING:
     from edgeprof.records.result import Pass, Plan
     from edgeprof.session import Channel
 
-HELLO_TIMEOUT_S = 30.0
+IDENTITY_TIMEOUT_S = 30.0
 SILENCE_S = 15.0
 PROBE_TIMEOUT_S = 120.0
 BLOB_TIMEOUT_S = 120.0
 INSTALL_TIMEOUT_S = 900.0  # a memory card takes its time for two hundred megabytes
-HEARTBEAT_S = 10.0
-HEARTBEAT = 0xFFFFFFFF
-NUDGE_S = 1.0
-AGAIN_S = 0.25
 BESIDE = "beside/"
 HOOK, SECOND_MODEL, SECOND_INPUTS = "hook", "second/model", "second/inputs"
 NOT_IDENTITY = frozenset({"blob_folder", "blob_suffix", "state"})
@@ -76,24 +67,11 @@ class FramedSession:
         offer: Offer | None = None,
     ) -> None:
         self.name = name
+        self.silence_s = silence_s
         self._offer = offer
         self._installed = False
-        self._lossy = lossy
-        self._asked: int | None = None
-        self._asked_at = 0.0
-        self._repeated: int | None = None
-        self._repeated_at = 0.0
-        self._channel = channel
-        self.silence_s = silence_s
-        self._reader = wire.FrameReader()
-        self._writer = wire.FrameWriter()
-        self._ready: list[Any] = []
-        self._broken: FrameError | None = None
-        self._hello: wire.Hello | None = None
+        self.line = Conversation(channel, name=name, silence_s=silence_s, lossy=lossy)
         self._identity: dict[str, Any] = {}
-        self._deadline = float("inf")
-        self._beaten = time.monotonic()
-        self._interrupted = False
 
     def __enter__(self) -> Self:
         return self
@@ -101,12 +79,12 @@ class FramedSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._channel.close()
+        self.line.close()
 
     def run(self, plan: Plan, blobs: Mapping[str, bytes]) -> Iterator[Event]:
         """Carry out the plan; `blobs` holds `model`, `inputs` and, as `beside/NAME`, the model's own files."""
         if plan.timeout_s is not None:
-            self._deadline = time.monotonic() + plan.timeout_s
+            self.line.deadline_s = time.monotonic() + plan.timeout_s
         yield self.identify()
         self._check_settings(plan)
         found = self.probe(plan.format)
@@ -116,33 +94,23 @@ class FramedSession:
         runtime = choose_runtime(found, self.name, plan.runtime, self._hint(plan, found))
         hashes = {name: self._upload(content) for name, content in blobs.items()}
         for index, asked in enumerate(plan.passes):
-            if asked.kind == "energy" and "energy" not in self._capabilities():
+            if asked.kind == "energy" and "energy" not in self.line.capabilities:
                 yield from self._run_windows(plan, index, asked, runtime, hashes)
                 continue
-            if asked.kind not in self._capabilities():
+            if asked.kind not in self.line.capabilities:
                 text = f"the agent on {self.name} has no {asked.kind} pass"
                 yield PassEnded(index=index, complete=False, failure="unsupported", text=text)
                 continue
             yield from self._run_pass(plan, index, asked, runtime, hashes)
-        self._say(wire.Bye())
+        self.line.say(wire.Bye())
 
     # ── hello and probe ──────────────────────────────────────────────────────────────────────────────────────────
 
     def identify(self) -> AgentIdentified:
         """Ask who is there; an agent of another major version is refused."""
-        self._say(wire.Ask())
-        hello = self._await(wire.Hello, HELLO_TIMEOUT_S, "hello")
-        if hello.major != wire.MAJOR:
-            raise AgentMismatch(
-                f"the agent on {self.name} speaks protocol {hello.major}.{hello.minor},"
-                f" this edgeprof speaks {wire.MAJOR}.{wire.MINOR}",
-                hint="use the edgeprof that the agent came with, or put its current agent on the board",
-            )
-        self._hello = hello
-        self._reader.max_frame = wire.LARGEST_FRAME_BYTES
-        self._writer.max_frame = hello.max_frame
-        if "state" in self._capabilities():
-            self._identity = json.loads(self._await(wire.State, HELLO_TIMEOUT_S, "its identity").state)
+        hello = self.line.greet()
+        if "state" in self.line.capabilities:
+            self._identity = json.loads(self.line.wait_for(wire.State, IDENTITY_TIMEOUT_S, "its identity").state)
         known = {name: value for name, value in self._identity.items() if name not in NOT_IDENTITY}
         return AgentIdentified(
             agent=hello.agent,
@@ -151,7 +119,7 @@ class FramedSession:
             basis=wire.BASES[hello.basis],
             counter_unit=wire.COUNTER_UNITS[hello.counter_unit],
             counter_hz=hello.counter_hz,
-            capabilities=self._capabilities(),
+            capabilities=self.line.capabilities,
             formats=tuple(hello.formats.split(",")) if hello.formats else (),
             engine=hello.engine,
             identity=known,
@@ -160,7 +128,7 @@ class FramedSession:
     def _check_settings(self, plan: Plan) -> None:
         """Refuse an agent that would leave out without a word what was asked for."""
         asked = [name for name in ("delegate", "providers", "cpus", "hook") if getattr(plan, name)]
-        if asked and "settings" not in self._capabilities():
+        if asked and "settings" not in self.line.capabilities:
             raise AgentMismatch(
                 f"the agent on {self.name} cannot be told its {asked[0]}",
                 hint="put its current agent on the board, or leave that option out",
@@ -168,13 +136,13 @@ class FramedSession:
 
     def probe(self, format_name: str, *, fresh: bool = False) -> RuntimesFound:
         """Ask which runtimes for a format really work; an agent without a probe has its engine and nothing else."""
-        hello = self._known_hello()
-        if "probe" not in self._capabilities():
+        hello = self.line.hello
+        if "probe" not in self.line.capabilities:
             formats = hello.formats.split(",")
             only = RuntimeFound(name=hello.engine, works=format_name in formats, reason=f"it executes {hello.formats}")
             return RuntimesFound(format=format_name, runtimes=(only,))
-        self._say(wire.Probe(format_name, int(fresh)))
-        answer = self._await(wire.Runtimes, PROBE_TIMEOUT_S, "its runtimes")
+        self.line.say(wire.Probe(format_name, int(fresh)))
+        answer = self.line.wait_for(wire.Runtimes, PROBE_TIMEOUT_S, "its runtimes")
         runtimes = tuple(RuntimeFound(**entry) for entry in json.loads(answer.found))
         found = RuntimesFound(format=format_name, runtimes=runtimes)
         if all(runtime.works for runtime in runtimes):
@@ -191,43 +159,34 @@ class FramedSession:
         """Return what the agent said of the board's state with its hello; empty where it says none."""
         return dict(self._identity.get("state", {}))
 
-    def _capabilities(self) -> tuple[str, ...]:
-        return wire.capability_names(self._known_hello().capabilities)
-
-    def _known_hello(self) -> wire.Hello:
-        if self._hello is None:
-            message = "the session has not said hello yet"
-            raise RuntimeError(message)
-        return self._hello
-
     # ── blobs ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _upload(self, content: bytes) -> bytes:
         sha256 = hashlib.sha256(content)
         status = self._blob_status(sha256.digest(), len(content))
-        if status.state == wire.BLOB_ABSENT and "blob-files" in self._capabilities():
+        if status.state == wire.BLOB_ABSENT and "blob-files" in self.line.capabilities:
             path = f"{self._identity['blob_folder']}/blobs/{sha256.hexdigest()}{self._identity['blob_suffix']}"
-            if self._channel.put_blob(path, content):
+            if self.line.channel.put_blob(path, content):
                 status = self._blob_status(sha256.digest(), len(content))
         if status.state != wire.BLOB_PRESENT:
             self._send_chunks(content, status.received)
         return sha256.digest()
 
     def _blob_status(self, sha256: bytes, size: int) -> wire.BlobStatus:
-        self._say(wire.BlobBegin(size, sha256))
-        status: wire.BlobStatus = self._await(wire.BlobStatus, BLOB_TIMEOUT_S, "the state of a blob")
+        self.line.say(wire.BlobBegin(size, sha256))
+        status: wire.BlobStatus = self.line.wait_for(wire.BlobStatus, BLOB_TIMEOUT_S, "the state of a blob")
         return status
 
     def _send_chunks(self, content: bytes, received: int) -> None:
-        hello = self._known_hello()
+        hello = self.line.hello
         step = hello.max_frame - wire.FRAME_OVERHEAD_BYTES - 11
         sent = received
         while True:
             # Up to two windows are on their way, so that the line does not stand still while an answer travels.
             while sent < min(len(content), received + 2 * hello.window * step):
-                self._say(wire.BlobChunk(sent, content[sent : sent + step]))
+                self.line.say(wire.BlobChunk(sent, content[sent : sent + step]))
                 sent += step
-            status = self._await(wire.BlobStatus, self.silence_s, "the state of a blob")
+            status = self.line.wait_for(wire.BlobStatus, self.silence_s, "the state of a blob")
             if status.state == wire.BLOB_PRESENT:
                 return
             if status.received <= received:
@@ -241,14 +200,14 @@ class FramedSession:
         its disk is full; nothing of it is left there then.
         """
         hashes = {name: self._upload(content).hex() for name, content in wheels.items()}
-        self._say(wire.Install(int(replace), json.dumps(hashes)))
-        answer = self._await(wire.Installed, INSTALL_TIMEOUT_S, "the runtime to be installed")
+        self.line.say(wire.Install(int(replace), json.dumps(hashes)))
+        answer = self.line.wait_for(wire.Installed, INSTALL_TIMEOUT_S, "the runtime to be installed")
         return tuple(json.loads(answer.wheels))
 
     def _install_offered(self, plan: Plan, found: RuntimesFound) -> Iterator[RuntimesFound]:
         """Put what is offered on the board, one after another, until one works; yield what each probe found."""
-        while self._offer is not None and "install" in self._capabilities() and not _working(found, plan.runtime):
-            with self._kept_alive():
+        while self._offer is not None and "install" in self.line.capabilities and not _working(found, plan.runtime):
+            with self.line.kept_alive():
                 wheels = self._offer(self._identity, plan.format)
             if wheels is None:
                 return
@@ -256,24 +215,6 @@ class FramedSession:
             self._installed = True
             found = self.probe(plan.format, fresh=True)
             yield found
-
-    @contextmanager
-    def _kept_alive(self) -> Iterator[None]:
-        """Let the agent know that its host is there while this thread is busy with something else."""
-        over = Flag()
-
-        def beat() -> None:
-            with suppress(LinkError):  # whoever speaks next will find out
-                while not over.wait(NUDGE_S):
-                    self._beat()
-
-        thread = Thread(target=beat, name=f"alive:{self.name}", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
 
     def _hint(self, plan: Plan, found: RuntimesFound) -> str:
         """Return what to do where no runtime works."""
@@ -283,16 +224,16 @@ class FramedSession:
             return f"edgeprof doctor --target {self.name} shows what else would fit there, and why the rest does not"
         from edgeprof.installing import install_hint  # noqa: PLC0415  only where none works
 
-        return install_hint(plan.format, self._identity, self._capabilities(), plan.runtime)
+        return install_hint(plan.format, self._identity, self.line.capabilities, plan.runtime)
 
     # ── passes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _run_pass(
         self, plan: Plan, index: int, asked: Pass, runtime: str, hashes: Mapping[str, bytes]
     ) -> Iterator[Event]:
-        settings = run_settings(plan, asked, hashes) if "settings" in self._capabilities() else {}
+        settings = run_settings(plan, asked, hashes) if "settings" in self.line.capabilities else {}
         yield from self._bracket(index)
-        self._say(
+        self.line.say(
             wire.Run(
                 run=index + 1,
                 kind=wire.PASSES.index(asked.kind),
@@ -305,12 +246,12 @@ class FramedSession:
                 inputs=hashes["inputs"],
                 format=plan.format,
                 runtime=runtime,
-                shapes=json.dumps(plan.shapes) if plan.format in self._known_hello().formats.split(",") else "",
+                shapes=json.dumps(plan.shapes) if plan.format in self.line.hello.formats.split(",") else "",
                 files=_files(hashes),
                 settings=json.dumps(settings) if settings else "",
             )
         )
-        yield from PassReader(self, index, asked, hashes["model"]).events()
+        yield from PassReader(self.line, index, asked, hashes["model"]).events()
         yield from self._bracket(index)
 
     def _run_windows(
@@ -346,173 +287,22 @@ class FramedSession:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             time.sleep(min(0.1, max(0.0, until - time.monotonic())))
-            if self._interrupted:
+            if self.line.interrupted:
                 raise Interrupted("stopped by Ctrl-C")
 
     def _bracket(self, index: int) -> Iterator[Event]:
         before = time.monotonic()
-        self._say(wire.Ping(index))
-        pong = self._await(wire.Pong, self.silence_s, "its clock")
+        self.line.say(wire.Ping(index))
+        pong = self.line.wait_for(wire.Pong, self.silence_s, "its clock")
         yield ClockBracketed(index=index, host_before_s=before, agent_ticks=pong.ticks, host_after_s=time.monotonic())
-
-    # ── frames ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _say(self, message: wire.Message) -> None:
-        try:
-            frame = self._writer.frame(message)
-        except wire.WireError as error:
-            raise FrameError(f"{type(message).__name__} cannot be sent to {self.name}: {error}") from error
-        self._write(frame)
-
-    def _write(self, content: bytes) -> None:
-        try:
-            self._channel.write(content)
-        except OSError as error:
-            raise self._lost(str(error)) from error
-
-    def _await(self, wanted: type[Any], timeout_s: float, what: str) -> Any:  # noqa: ANN401  the type asked for
-        until = time.monotonic() + timeout_s
-        while True:
-            message = self.next_message(until - time.monotonic(), what)
-            if isinstance(message, wanted):
-                return message
-            if isinstance(message, wire.Failed):
-                raise _refusal(self.name, message)
-
-    def next_message(self, timeout_s: float, what: str) -> Any:  # noqa: ANN401  any message of the wire
-        """Return the next message; `what` is waited for, and named when it does not come."""
-        until = min(time.monotonic() + timeout_s, self._deadline)
-        while not self._ready:
-            if self._broken is not None:
-                raise self._broken
-            self._beat()
-            left = until - time.monotonic()
-            if left <= 0:
-                raise self._silent(what)
-            content = self._received(min(left, NUDGE_S if self._lossy else HEARTBEAT_S))
-            if content:
-                self._take(content)
-            else:
-                self._nudge()
-        return self._ready.pop(0)
-
-    def _received(self, timeout_s: float) -> bytes:
-        try:
-            return self._channel.read(timeout_s)
-        except TimeoutError:
-            return b""
-        except EOFError as error:
-            if self._interrupted:
-                raise Interrupted("stopped by Ctrl-C") from error
-            raise self._lost("it closed the connection") from error
-        except OSError as error:
-            raise self._lost(str(error)) from error
-
-    def _take(self, content: bytes) -> None:
-        """Turn bytes into messages; what came before a bad frame counts, and the bad frame is told after it.
-
-        Where the agent can send again what is missing it is asked to, and nothing is bad.
-        """
-        while True:
-            try:
-                for message in map(wire.read, self._reader.feed(content)):
-                    if isinstance(message, wire.Resend):
-                        self._repeat(message.sequence)
-                    elif not _is_heartbeat(message):
-                        self._ready.append(message)
-            except wire.WireError as error:
-                if not self._may_resend():
-                    self._broken = FrameError(f"{bad_frame(error.kind)} from {self.name}: {error}", hint=FRAME_HINT)
-                    self._broken.__cause__ = error
-                    return
-                self._recover(error)
-                content = b""
-            else:
-                return
-
-    def _recover(self, error: wire.WireError) -> None:
-        """Ask for what is missing, once in a while until it has come."""
-        if error.kind == "oversized":
-            self._reader.drop_unfinished()
-        now = time.monotonic()
-        again = self._reader.expected == self._asked and now - self._asked_at < AGAIN_S
-        if error.kind != "doubled" and not again:
-            self._asked, self._asked_at = self._reader.expected, now
-            self._say(wire.Resend(self._asked or 0))
-
-    def _repeat(self, sequence: int) -> None:
-        """Send again what the agent misses. Answering each of a burst of requests would drown the line."""
-        now = time.monotonic()
-        if sequence != self._repeated or now - self._repeated_at >= AGAIN_S:
-            self._repeated, self._repeated_at = sequence, now
-            self._write(self._writer.again(sequence))
-
-    def _nudge(self) -> None:
-        """After a silence on a lossy line: what we said, or what was said to us, may have been lost without a trace."""
-        if not self._lossy:
-            return
-        if self._hello is None:
-            self._say(wire.Ask())
-        elif self._may_resend():
-            self._say(wire.Resend(self._reader.expected or 0))
-
-    def _may_resend(self) -> bool:
-        return self._lossy and self._hello is not None and "resend" in self._capabilities()
-
-    def _beat(self) -> None:
-        """Let an agent that ends when its host is gone know that it is not."""
-        if self._hello is None or "heartbeat" not in self._capabilities():
-            return
-        if time.monotonic() - self._beaten > HEARTBEAT_S:
-            self._beaten = time.monotonic()
-            self._say(wire.Ping(HEARTBEAT))
 
     def interrupt(self) -> None:
         """End the conversation from another thread: its `run` raises Interrupted, and what came before is kept."""
-        self._interrupted = True
-        self._channel.cancel()
+        self.line.interrupt()
 
     def cancel_pass(self, index: int) -> None:
         """Ask the agent to stop; it may be gone already."""
-        try:
-            self._channel.write(self._writer.frame(wire.Cancel(index + 1)))
-        except OSError:
-            return
-
-    def _silent(self, what: str) -> LinkError:
-        timed_out = time.monotonic() >= self._deadline
-        if self._hello is None and timed_out:
-            return self._unreachable("no hello when the time limit ended", hint="raise --timeout")
-        if self._hello is None:
-            return self._unreachable(f"no hello in {HELLO_TIMEOUT_S:.0f} s")
-        if timed_out:
-            return LinkLost(
-                f"{self.name} was not done in time: waiting for {what} when the time limit ended",
-                hint="raise --timeout, or lower --runs",
-            )
-        return LinkLost(
-            f"{self.name} fell silent: no word for {self.silence_s:.0f} s while waiting for {what}",
-            hint=f"is the board still powered and not asleep? edgeprof doctor --target {self.name} shows how it is",
-        )
-
-    def _lost(self, reason: str) -> LinkError:
-        words = self._channel.last_words()
-        if self._hello is None:
-            return self._unreachable(reason)
-        return LinkLost(f"the link to {self.name} was lost: {reason}{': ' + words if words else ''}")
-
-    def _unreachable(self, reason: str, hint: str | None = None) -> LinkError:
-        if self._lossy and not self._channel.last_words():
-            from edgeprof.links.serial_port import line_trouble  # noqa: PLC0415  only for a serial line
-
-            seen, hint = line_trouble(self._reader.noise)
-            return BoardUnreachable(f"no agent answered on {self.name}: {seen}", hint=hint)
-        noise = self._reader.noise.decode("utf-8", "replace").strip("\0\r\n ")
-        words = self._channel.last_words() or noise[-200:]
-        return BoardUnreachable(
-            f"no agent answered on {self.name}: {reason}{': ' + words if words else ''}",
-            hint=hint or f"edgeprof doctor --target {self.name} shows what is missing",
-        )
+        self.line.cancel_pass(index)
 
 
 def _files(hashes: Mapping[str, bytes]) -> str:
@@ -568,14 +358,3 @@ def choose_runtime(found: RuntimesFound, name: str, wanted: str = "", hint: str 
 
 def _working(found: RuntimesFound, wanted: str = "") -> tuple[str, ...]:
     return tuple(runtime.name for runtime in found.runtimes if runtime.works and wanted in {"", runtime.name})
-
-
-def _is_heartbeat(message: wire.Message) -> bool:
-    return isinstance(message, wire.Pong) and message.token == HEARTBEAT
-
-
-def _refusal(name: str, failed: wire.Failed) -> LinkError:
-    code = wire.FAILURES[failed.code]
-    if code == "version":
-        return AgentMismatch(f"the agent on {name} refused this protocol version: {failed.text}")
-    return LinkError(f"{name} refused ({code}): {failed.text}")

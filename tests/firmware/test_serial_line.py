@@ -43,7 +43,7 @@ TURN_S = 0.05
 RATE = 0.01
 QUIET = ("--format", "json", "--quiet")
 SHORT_PATIENCE = (
-    "from edgeprof.links import framed; framed.HELLO_TIMEOUT_S = 1.3; from edgeprof.cli import main; main()"
+    "from edgeprof.links import conversation; conversation.HELLO_TIMEOUT_S = 1.3; from edgeprof.cli import main; main()"
 )
 """Half a minute for a hello is right for boards and long for a test."""
 BOOTING = (
@@ -376,7 +376,7 @@ def test_a_cable_pulled_before_a_frame_is_sent_again_is_a_lost_link(boards: Boar
             session.identify()
             channel.pull()
             with pytest.raises(LinkLost, match="was lost"):
-                session.next_message(2.0, "anything")
+                session.line.next_message(2.0, "anything")
 
 
 NOBODY = (

@@ -361,7 +361,7 @@ def test_a_runtime_that_hangs_in_its_import_is_gone_when_the_session_is(
     session = FramedSession(open_local(), name="here", silence_s=1)
     with session:
         session.identify()
-        session._say(wire.Probe("tflite"))  # noqa: SLF001  ask and do not wait
+        session.line.say(wire.Probe("tflite"))  # ask and do not wait
         while len(processes(own_cache)) < 2:
             time.sleep(0.01)
     assert left_after(own_cache, 5) == {}
