@@ -5,84 +5,28 @@ only into its cache folder and the system's temporary folder. When its standard 
 and ends.
 """
 
-import glob
-import hashlib
 import json
 import os
 import selectors
-import shutil
 import signal
-import struct
-import subprocess
 import sys
-import tempfile
 import time
-from typing import IO, Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from edgeprof import wire
 from edgeprof.agent import board_state, install, runtimes, sensors, timing
 from edgeprof.agent import passes as measuring
+from edgeprof.agent.blobs import WINDOW, Blobs
+from edgeprof.agent.child import Child, death, start_child
+from edgeprof.agent.refusal import Refused
 from edgeprof.agent.sampling import Sampling
 from edgeprof.agent.sensors.channel import Reader
 
-WINDOW = 16
 ALIVE_SECONDS = 2.0
 HOST_SILENCE_SECONDS = 60.0
-KEPT_DAYS = 30
 CAPABILITIES = ("latency", "memory", "operators", "outputs", "sustained", "preemption", "blob-chunks",
                 "blob-files", "probe", "state", "cancel", "threads", "heartbeat", "settings", "pair",
                 "install", "sensors", "deadline", "energy", "stages")  # fmt: skip
-
-
-class Refused(Exception):
-    """A request that cannot be carried out; `code` is one of wire.FAILURES."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super(Refused, self).__init__(text)
-        self.code = code
-
-
-class Child(object):
-    """A measuring process, its pipe, and the bytes that have not made a message yet."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", descriptor: int, log: "IO[bytes]", run: int) -> None:
-        self.process = process
-        self.descriptor = descriptor
-        self.log = log
-        self.run = run
-        self.buffer = bytearray()
-        self.ended = False
-
-    def messages(self) -> List[Tuple[int, bytes]]:
-        """Read what is there and return the messages that are complete."""
-        content = os.read(self.descriptor, 1 << 16)
-        self.ended = not content
-        self.buffer += content
-        found = []
-        while len(self.buffer) >= 5:
-            size, kind = struct.unpack_from("<IB", self.buffer)
-            if len(self.buffer) < 5 + size:
-                break
-            found.append((kind, bytes(self.buffer[5 : 5 + size])))
-            del self.buffer[: 5 + size]
-        return found
-
-    def last_words(self) -> str:
-        """Return the end of what the child printed."""
-        self.log.seek(0, os.SEEK_END)
-        self.log.seek(max(0, self.log.tell() - 2000))
-        lines = self.log.read().decode("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else ""
-
-    def kill(self) -> None:
-        """End the child and everything it started."""
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except OSError:
-            pass  # it is gone already
-        self.process.wait()
-        os.close(self.descriptor)
-        self.log.close()
 
 
 class Agent(object):
@@ -94,9 +38,7 @@ class Agent(object):
         self.folder = folder
         self.reader = wire.FrameReader()
         self.writer = wire.FrameWriter()
-        self.blob: Optional[wire.BlobBegin] = None
-        self.chunks = 0
-        self.suffix = ".{}.part".format(os.getpid())
+        self.blobs = Blobs(folder)
         self.child: Optional[Child] = None
         self.sysroot = os.environ.get("EDGEPROF_SYSROOT", "/")
         self.readers: Optional[List[Reader]] = None
@@ -131,20 +73,7 @@ class Agent(object):
             self._end_child()
             if self.sampling is not None:
                 self.sampling.end()
-            self._tidy()
-
-    def _tidy(self) -> None:
-        """Remove this conversation's half blobs, and what nobody has asked for in a month."""
-        kept = glob.glob(os.path.join(self.folder, "blobs", "*")) + glob.glob(
-            os.path.join(self.folder, "runs", "*", "*")
-        )
-        for path in [*kept, *glob.glob(os.path.join(self.folder, "agent-*.pyz"))]:
-            try:
-                old = time.time() - os.stat(path).st_mtime > KEPT_DAYS * 86400
-                if old or path.endswith(self.suffix):
-                    os.unlink(path)
-            except OSError:
-                continue  # another conversation was quicker
+            self.blobs.tidy()
 
     def _listen(self) -> None:
         ready = self._ready(self.child)
@@ -218,7 +147,7 @@ class Agent(object):
                         known,
                         state=board_state.board_state(self.sysroot),
                         blob_folder=self.folder,
-                        blob_suffix=self.suffix,
+                        blob_suffix=self.blobs.suffix,
                         python=sys.executable,
                         interpreter=install.interpreter(),
                     )
@@ -249,7 +178,7 @@ class Agent(object):
 
     def _probe_in_child(self, name: str, format_name: str) -> Dict[str, Any]:
         orders = {"pass": "probe", "runtime": name, "format": format_name, "run": 0, "max_frame": 65535}
-        child = _start_child(orders, self.folder)
+        child = start_child(orders, self.folder)
         messages: List[Tuple[int, bytes]] = []
         try:
             while not child.ended:
@@ -268,48 +197,17 @@ class Agent(object):
             message = wire.read(wire.Frame(kind, 0, payload))
             if isinstance(message, wire.Runtimes):
                 return install.with_origin(self.folder, json.loads(message.found)[0])
-        return install.with_origin(self.folder, {"name": name, "works": False, "reason": _death(status, words)})
+        return install.with_origin(self.folder, {"name": name, "works": False, "reason": death(status, words)})
 
     def blob_begin(self, message: wire.BlobBegin) -> None:
-        """Say how much of a blob is there; what is there in full was checked when it arrived."""
-        self.blob = message
-        self.chunks = 0
-        path = self._blob_path(message.sha256)
-        part = path + self.suffix
-        if not os.path.exists(path) and os.path.exists(part) and os.stat(part).st_size == message.size:
-            self._complete(path)
-        if os.path.exists(path):
-            os.utime(path)
-            self.say(wire.BlobStatus(message.size, wire.BLOB_PRESENT))
-            return
-        with open(part, "wb"):
-            pass
-        self.say(wire.BlobStatus(0, wire.BLOB_ABSENT))
+        """Say how much of a blob is there."""
+        self.say(self.blobs.begin(message))
 
     def blob_chunk(self, message: wire.BlobChunk) -> None:
-        """Append a part, and check the whole when the last has come."""
-        if self.blob is None:
-            raise Refused("bad-request", "a chunk without a blob")
-        path = self._blob_path(self.blob.sha256)
-        with open(path + self.suffix, "ab") as file:
-            received = file.tell()
-            if message.offset == received:  # a chunk out of order is left out; the status tells the host where to go on
-                file.write(message.content)
-                received += len(message.content)
-        self.chunks += 1
-        if received == self.blob.size:
-            self._complete(path)
-            self.say(wire.BlobStatus(received, wire.BLOB_PRESENT))
-        elif self.chunks % WINDOW == 0:
-            self.say(wire.BlobStatus(received, wire.BLOB_PARTIAL))
-
-    def _complete(self, path: str) -> None:
-        assert self.blob is not None  # noqa: S101  our own order of calls
-        seen = _sha256(path + self.suffix)
-        if seen != self.blob.sha256:
-            os.unlink(path + self.suffix)
-            raise Refused("blob-corrupt", "the blob arrived with another hash: {}".format(seen.hex()))
-        os.replace(path + self.suffix, path)
+        """Take a part of a blob; say what has come once in a window, and when it is whole."""
+        status = self.blobs.append(message)
+        if status is not None:
+            self.say(status)
 
     def install(self, message: wire.Install) -> None:
         """Put wheels that are here as blobs into the agent's own folder."""
@@ -322,12 +220,9 @@ class Agent(object):
         """Start the child for a pass."""
         if self.child is not None:
             raise Refused("bad-request", "a pass is running")
-        path, inputs = self._blob_path(message.model), self._blob_path(message.inputs)
-        for name, blob in (("model", path), ("inputs", inputs)):
-            if not os.path.exists(blob):
-                raise Refused("unknown-blob", "the {} {} is not here".format(name, os.path.basename(blob)))
+        path, inputs = self.blobs.found("model", message.model), self.blobs.found("inputs", message.inputs)
         if message.files:
-            path = self._lay_beside(message)
+            path = self.blobs.lay_beside(message)
         orders = {
             "pass": wire.PASSES[message.kind], "run": message.run, "runs": message.runs, "warmup": message.warmup,
             "batch": message.batch, "threads": message.threads, "duration_ms": message.duration_ms, "path": path,
@@ -337,7 +232,7 @@ class Agent(object):
         }  # fmt: skip
         self._say_state(message.run, 0)
         readers = self._readers(orders["settings"])
-        self.child = _start_child(orders, self.folder)
+        self.child = start_child(orders, self.folder)
         if readers is not None:
             self._begin_sampling(orders, readers)
 
@@ -377,27 +272,8 @@ class Agent(object):
         for holder, name in wanted:
             if name in holder:
                 holder[name + "_sha256"] = holder[name]
-                holder[name] = self._blob_path(bytes(bytearray.fromhex(holder[name])))
-                if not os.path.exists(holder[name]):
-                    raise Refused("unknown-blob", "the {} {} is not here".format(name, os.path.basename(holder[name])))
+                holder[name] = self.blobs.found(name, bytes(bytearray.fromhex(holder[name])))
         return settings
-
-    def _lay_beside(self, message: wire.Run) -> str:
-        """Return the path of the model in a folder where its files of weights lie beside it, by hard links."""
-        folder = os.path.join(self.folder, "runs", message.model.hex()[:16])
-        os.makedirs(folder, exist_ok=True)
-        files = json.loads(message.files)
-        files["model." + message.format] = message.model.hex()
-        for name, sha256 in files.items():
-            blob = self._blob_path(bytes(bytearray.fromhex(sha256)))
-            if os.path.basename(name) != name or name in {"", ".", ".."}:
-                raise Refused("bad-request", "{!r} is no name of a file beside the model".format(name))
-            if not os.path.exists(blob):
-                raise Refused("unknown-blob", "the file {} is not here".format(name))
-            place = os.path.join(folder, name)
-            if not os.path.exists(place) or not os.path.samefile(place, blob):
-                _link(blob, place)
-        return os.path.join(folder, "model." + message.format)
 
     def _relay(self) -> None:
         child = self.child
@@ -412,7 +288,7 @@ class Agent(object):
             self._end_child()
             self._end_sampling()
             code = "out-of-memory" if status == -signal.SIGKILL else "runtime-crashed"
-            self.fail(child.run, code, _death(status, words))
+            self.fail(child.run, code, death(status, words))
 
     def _relay_one(self, run: int, kind: int, payload: bytes) -> None:
         final = wire.BY_TYPE[kind] in (wire.Done, wire.Failed)
@@ -441,9 +317,6 @@ class Agent(object):
             self.child.kill()
             self.child = None
 
-    def _blob_path(self, sha256: bytes) -> str:
-        return os.path.join(self.folder, "blobs", sha256.hex())
-
 
 ANSWERS: Dict[Any, Callable[[Agent, Any], None]] = {
     wire.Ask: Agent.hello,
@@ -459,45 +332,6 @@ ANSWERS: Dict[Any, Callable[[Agent, Any], None]] = {
 
 
 # ── processes and files ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _start_child(orders: Dict[str, Any], folder: str) -> Child:
-    reading, writing = os.pipe()
-    log = tempfile.TemporaryFile()
-    process = subprocess.Popen(
-        [sys.executable, sys.argv[0], "measure", str(writing)],
-        stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=(writing,), start_new_session=True,
-        env=install.environment(folder, orders),
-    )  # fmt: skip
-    os.close(writing)
-    assert process.stdin is not None  # noqa: S101  PIPE was asked for
-    try:
-        process.stdin.write(json.dumps(orders).encode("utf-8"))
-        process.stdin.close()
-    except BrokenPipeError:
-        pass  # it died at once; its status says why
-    return Child(process, reading, log, orders["run"])
-
-
-def _link(blob: str, place: str) -> None:
-    part = "{}.{}.part".format(place, os.getpid())
-    try:
-        os.link(blob, part)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(blob, part)
-    os.replace(part, place)
-
-
-def _death(status: int, words: str) -> str:
-    if status < 0:
-        try:
-            name = signal.Signals(-status).name
-        except ValueError:
-            name = "signal {}".format(-status)
-        known = {"SIGILL": "an instruction that this CPU does not have", "SIGKILL": "most likely out of memory"}
-        why = " ({})".format(known[name]) if name in known else ""
-        return "the measuring process was ended by {}{}".format(name, why)
-    return "the measuring process ended with status {}{}".format(status, ": " + words if words else "")
 
 
 def _installed(folder: str, name: str) -> str:
@@ -527,14 +361,6 @@ def _write_atomically(path: str, content: bytes) -> None:
         os.replace(part, path)
     except OSError:
         pass  # a cache that cannot be written costs time, nothing else
-
-
-def _sha256(path: str) -> bytes:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for part in iter(lambda: file.read(1 << 20), b""):
-            digest.update(part)
-    return digest.digest()
 
 
 def default_folder() -> str:

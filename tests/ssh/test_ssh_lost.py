@@ -84,7 +84,7 @@ def test_a_connection_killed_while_logging_in_is_a_board_that_cannot_be_reached(
     assert eventually(rig.sessions, 30)
     for pid in rig.sessions():
         _signal(pid, signal.SIGKILL)
-    done = Person.ended(process, 20)
+    done = Person.ended(process, 60)
     assert done.returncode == 3, done.stderr
     assert not done.stdout
 
