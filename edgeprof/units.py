@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from edgeprof.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _DURATIONS = {
     "ns": 1e-9,
@@ -40,8 +44,11 @@ def parse_size(text: str) -> int:
 
 
 def parse_frequency(text: str) -> float:
-    """Return hertz for `150MHz`, `1.5GHz` or a bare number of hertz."""
-    return _parse(text, _FREQUENCIES, "Hz", "a frequency such as 150MHz or 1.5GHz")
+    """Return hertz for `150MHz`, `1.5GHz` or a bare number of hertz.
+
+    Case does not matter, `150mhz` is what it is; but mHz are thousandths and refused.
+    """
+    return _parse(text, _FREQUENCIES, "Hz", "a frequency such as 150MHz or 1.5GHz", _hertz)
 
 
 def parse_current(text: str) -> float:
@@ -64,11 +71,24 @@ def parse_energy(text: str) -> float:
     return _parse(text, _ENERGIES, "", "an energy with its unit, such as 7.37mJ or 120uJ")
 
 
-def _parse(text: str, units: dict[str, float] | dict[str, int], bare: str, wanted: str) -> float:
+def _parse(
+    text: str,
+    units: dict[str, float] | dict[str, int],
+    bare: str,
+    wanted: str,
+    spelled: Callable[[str], str] = str,
+) -> float:
+    """Return a number times its unit, which `spelled` brings to the spelling of `units`."""
     matched = _NUMBER.fullmatch(text)
-    if matched is None or (matched[2] or bare) not in units:
+    unit = spelled(matched[2]) or bare if matched is not None else ""
+    if matched is None or unit not in units:
         raise UsageError(f"{text!r} is not {wanted}")
-    return float(matched[1]) * units[matched[2] or bare]
+    return float(matched[1]) * units[unit]
+
+
+def _hertz(unit: str) -> str:
+    """Return a unit of frequency in its own case; mHz, a thousandth, stays what it is."""
+    return unit if unit == "mHz" else next((known for known in _FREQUENCIES if known.lower() == unit.lower()), unit)
 
 
 def format_duration(seconds: float) -> str:

@@ -61,8 +61,9 @@ def _models(found: SimpleNamespace) -> list[Row]:
     return [
         _at_most(
             "New model, median error", found.models_median, MOST_MODEL_MEDIAN,
-            f"{found.models_rows} rows, each model left out in turn; p90 {found.models_p90:.1%}, the worst model's"
-            f" median {found.models_worst_median:.1%}; naive {found.models_naive_median:.1%}",
+            f"{found.models_rows} rows, each model left out in turn, its board's others stay;"
+            f" p90 {found.models_p90:.1%}, the worst model's median {found.models_worst_median:.1%};"
+            f" naive {found.models_naive_median:.1%}",
         ),
         Row(
             name="Truth inside the nominal 90 % interval, pooled",

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from edgeprof.estimate.coefficients import Coefficients, CoreFactor, EngineFactor, Spread
+from edgeprof.estimate.coefficients import Coefficients, CoreFactor, EngineFactor, OwnFactor, Spread
 from edgeprof.estimate.confidence import half_width_log
 from edgeprof.estimate.features import KINDS, Features, total
 from edgeprof.estimate.model import estimate_latency
@@ -164,7 +164,7 @@ def fit(
 
     Rows of other core classes than those of CORE_PRIORS are left aside: they have caches, vector units and threads, and
     the table has one board of each. The quantile is at least 1: some terms of the intervals stand for what leaving
-    models out does not show, such as other boards.
+    models out does not show, such as other boards. All of it is of estimates without own factors, which come last.
     """
     rows = [row for row in rows if row.core in CORE_PRIORS]
     fitted = coefficients_of(rows, models, spreads, source)
@@ -183,6 +183,34 @@ def fit(
         fitted,
         spread=replace(fitted.spread, quantile=max(1.0, wide)),
         point_quantile=_quantile_of([_off(fitted, measured, asked) for measured, asked in pairs]),
+        own=own_factors(rows, models, fitted),
+    )
+
+
+def own_factors(
+    rows: Sequence[TableRow], models: Mapping[str, Features], fitted: Coefficients
+) -> tuple[OwnFactor, ...]:
+    """Return what the estimates of each core, clock and engine miss on average; every model weighs the same."""
+    groups: dict[tuple[str, float, str], list[tuple[TableRow, float]]] = {}
+    for row in rows:
+        ratio = log_ratio(row, models, fitted)
+        if ratio is not None:
+            groups.setdefault((row.core, row.clock_hz, row.engine), []).append((row, ratio))
+    return tuple(_own(*key, groups[key]) for key in sorted(groups))
+
+
+def _own(core: str, clock_hz: float, engine: str, found: Sequence[tuple[TableRow, float]]) -> OwnFactor:
+    by_model: dict[str, list[float]] = {}
+    for row, ratio in found:
+        by_model.setdefault(row.model, []).append(-ratio)
+    means = [sum(ratios) / len(ratios) for ratios in by_model.values()]
+    return OwnFactor(
+        core=core,
+        clock_hz=clock_hz,
+        engine=engine,
+        log_factor=_rounded(sum(means) / len(means)),
+        models=tuple(sorted(by_model)),
+        published=tuple(dict.fromkeys(row.published for row, _ in found)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 import os
 import re
@@ -31,7 +32,10 @@ MODEL_FILES = {
 
 
 class TableRow(NamedTuple):
-    """One published latency. `release` tells runs of one generation of a runtime apart; power is None if unmeasured."""
+    """One published latency. `release` tells runs of one generation of a runtime apart; power is None if unmeasured.
+
+    `published` names the submission: the round and who submitted.
+    """
 
     board: str
     core: str
@@ -44,6 +48,7 @@ class TableRow(NamedTuple):
     macs: float
     power_w: float | None
     supply: str
+    published: str = ""
 
     @property
     def log_cycles(self) -> float:
@@ -71,7 +76,17 @@ def _row(cells: dict[str, str]) -> TableRow:
         macs=float(cells["macs"]),
         power_w=float(cells["power_mW"]) / 1e3 if cells["power_mW"] else None,
         supply=supply,
+        published=f"{cells['version']} {cells['submitter']}",
     )
+
+
+def cores_by_engine(path: Path = RESULTS) -> dict[str, tuple[str, ...]]:
+    """Return every engine of the table, of rows that are not for fitting too, with the cores that it ran on."""
+    found: dict[str, dict[str, None]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for cells in csv.DictReader(file):
+            found.setdefault(cells["runtime_gen"], {})[cells["core"]] = None
+    return {engine: tuple(found[engine]) for engine in sorted(found)}
 
 
 def read_models(folder: Path = MODELS) -> dict[str, Features]:
@@ -79,6 +94,11 @@ def read_models(folder: Path = MODELS) -> dict[str, Features]:
     return {
         name: features(read_model(folder / file), (folder / file).read_bytes()) for name, file in MODEL_FILES.items()
     }
+
+
+def model_digests(folder: Path = MODELS) -> dict[str, str]:
+    """Return the SHA-256 of each model of the table."""
+    return {name: hashlib.sha256((folder / file).read_bytes()).hexdigest() for name, file in MODEL_FILES.items()}
 
 
 def power_log_sd(rows: Sequence[TableRow]) -> float | None:

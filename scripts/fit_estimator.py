@@ -21,9 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script find
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads make these small systems 30 times slower on a busy machine
 
 import msgspec
+from msgspec.structs import replace
 
 from scripts.estimator_fit import fit
-from scripts.estimator_table import MODELS, RESULTS, ROOT, read_models, read_table
+from scripts.estimator_table import MODELS, RESULTS, ROOT, cores_by_engine, model_digests, read_models, read_table
 from scripts.estimator_validation import Summary, board_medians, summarise, validate
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     _print(validation)
     if not options.check:
-        _write(rows, models)
+        _write(rows, models, options)
     return 0
 
 
@@ -73,8 +74,12 @@ def _print(validation: Validation) -> None:
             print(f"  {name:38} {value if isinstance(value, int) else f'{value:.3f}'}")
 
 
-def _write(rows: Sequence[TableRow], models: Mapping[str, Features]) -> None:
+def _write(rows: Sequence[TableRow], models: Mapping[str, Features], options: argparse.Namespace) -> None:
     fitted = fit(rows, models, source=SOURCE)
+    others = {
+        engine: cores for engine, cores in cores_by_engine(options.results).items() if engine not in fitted.engines
+    }
+    fitted = replace(fitted, model_sha256=model_digests(options.models), other_engines=others)
     content = msgspec.json.format(msgspec.json.encode(fitted), indent=2)
     partial = WRITTEN.with_suffix(".part")
     partial.write_bytes(content + b"\n")

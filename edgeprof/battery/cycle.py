@@ -14,7 +14,11 @@ INFERENCE, WAKE, SLEEP, QUIESCENT = "inference", "waking", "sleep", "regulator, 
 
 
 class Cycle(NamedTuple):
-    """One period, at the device's supply. `energy_j` is gross; `peak_w` None: no more is known than its mean."""
+    """One period, at the device's supply. `energy_j` is gross.
+
+    `peak_w` and `mean_w` are what was measured while it inferred: of the highest sample, and on average. None:
+    not known.
+    """
 
     period_s: float
     inferences: float
@@ -26,6 +30,7 @@ class Cycle(NamedTuple):
     bursts: tuple[Burst, ...]
     sleep_a: float
     supply_v: float
+    mean_w: float | None = None
 
 
 class Conversion(NamedTuple):
@@ -84,15 +89,24 @@ def average_a(cycle: Cycle, conversion: Conversion) -> float:
     return sum(consumers(cycle, conversion).values())
 
 
+def inference_w(cycle: Cycle) -> float:
+    """Return the largest power that an inference is known to take: of its highest sample, else its mean.
+
+    Where neither was measured it is its energy over its time. Not else: energy and time may be of two passes, of which
+    one is slower, and their quotient is a power that was never drawn.
+    """
+    known = [power for power in (cycle.peak_w, cycle.mean_w) if power is not None]
+    return max(known) if known else cycle.energy_j / cycle.latency_s
+
+
 def events(cycle: Cycle, conversion: Conversion, cell_v: float | None = None) -> tuple[Event, ...]:
     """Return what draws in bursts, each with its largest current at the cell, the regulator's own on top.
 
-    An inference's largest current is that of its peak power, where that was measured, else of its mean.
+    An inference's largest current is that of `inference_w`.
     """
     found = [Event(burst.name, burst.current_a, burst.duration_s) for burst in cycle.bursts]
     if cycle.inferences > 0 and cycle.latency_s > 0:
-        power_w = max(cycle.energy_j / cycle.latency_s, cycle.peak_w or 0.0)
-        found.append(Event(INFERENCE, power_w / cycle.supply_v, cycle.latency_s * cycle.inferences))
+        found.append(Event(INFERENCE, inference_w(cycle) / cycle.supply_v, cycle.latency_s * cycle.inferences))
     if cycle.wake_j > 0 and cycle.wake_s > 0:
         found.append(Event(WAKE, cycle.wake_j / cycle.wake_s / cycle.supply_v, cycle.wake_s))
     found.append(Event(SLEEP, cycle.sleep_a, cycle.period_s))

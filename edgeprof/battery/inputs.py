@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgeprof.battery.cycle import average_a
+from edgeprof.battery.bounds import refuse_absurd
+from edgeprof.battery.cycle import average_a, inference_w
 from edgeprof.battery.interval import Inputs, Ranged, conversion_of, cycle_of, exactly, sleepless
 from edgeprof.battery.options import TOLERANCES
 from edgeprof.battery.reservoir import settle_reservoir
@@ -15,7 +16,7 @@ from edgeprof.units import format_duration
 
 if TYPE_CHECKING:
     from edgeprof.battery.options import BatteryOptions, Burst
-    from edgeprof.records.battery import Assumption, Cell
+    from edgeprof.records.battery import Assumption, Cell, Origin
     from edgeprof.records.result import Basis, Metric, Result
 
 WEAKER: tuple[Basis, ...] = ("measured", "computed", "emulated", "simulated", "estimated", "declared")
@@ -34,11 +35,12 @@ class Settled(NamedTuple):
 
 
 class _Energy(NamedTuple):
-    """What the inference takes: gross energy, its time, its peak power if that is known, and the weakest basis."""
+    """What the inference takes: gross energy, its time, its power where that was measured, and the weakest basis."""
 
     energy: Taken
     latency: Taken
     peak_w: float | None
+    mean_w: Ranged | None
     basis: Basis
 
 
@@ -83,9 +85,10 @@ def settle(result: Result | None, options: BatteryOptions, board_supply: tuple[f
         derating_ratio=(1.0 if options.cold is None else options.cold) * (1 - options.reserve),
         leak=options.leak,
         profile=reservoir.profile,
+        mean_w=inference.mean_w,
     )
     _refuse_without_room(inputs)
-    told = [inference.energy, inference.latency, supply, *_period(options), sleep]
+    told = [inference.energy, inference.latency, *_pulse(inputs), supply, *_period(options), sleep]
     return Settled(reservoir.cell, inputs, inference.basis, (*(one.assumption for one in told), *reservoir.assumptions))
 
 
@@ -96,6 +99,7 @@ def refuse_undeclared(options: BatteryOptions) -> None:
     """Raise UsageError where an option that nothing can be assumed for is missing, or holds what cannot be."""
     _refuse_missing(options)
     _refuse_impossible(options)
+    refuse_absurd(options)
 
 
 def _refuse_missing(options: BatteryOptions) -> None:
@@ -160,13 +164,29 @@ def _refuse_without_room(inputs: Inputs) -> None:
 def _inference(result: Result | None, options: BatteryOptions) -> _Energy:
     energy, energy_basis = _energy(result, options)
     latency, latency_basis = _latency(result, options)
-    peak = None if result is None or options.energy_j is not None else result.metrics.get("power_peak_w")
+    measured = {} if result is None or options.energy_j is not None else result.metrics
+    peak, mean = measured.get("power_peak_w"), measured.get("power_average_w")
     return _Energy(
         energy,
         latency,
         peak.value if peak is not None else None,
+        _ranged(mean) if mean is not None and mean.value else None,
         max(energy_basis, latency_basis, key=WEAKER.index),
     )
+
+
+def _pulse(inputs: Inputs) -> list[Taken]:
+    """Return the largest current of an inference, and by what it is known."""
+    if not inputs.inferences or not inputs.energy_j.value:
+        return []
+    known = inference_w(cycle_of(inputs))
+    name, source = "largest current of an inference", "by the highest sample of the power in any window"
+    origin: Origin = "measured"
+    if inputs.peak_w is None and inputs.mean_w is not None:
+        source = "by the mean power over the windows; no peak was measured"
+    elif inputs.peak_w is None:
+        origin, source = "assumed", "its energy over its time; no peak is known, and a shorter one is not in it"
+    return [taken(name, known / inputs.supply_v, "a", origin, "", source)]
 
 
 def _energy(result: Result | None, options: BatteryOptions) -> tuple[Taken, Basis]:

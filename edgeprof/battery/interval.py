@@ -72,6 +72,8 @@ class Inputs(NamedTuple):
     """What cold and the reserve leave."""
     leak: Leak
     profile: CellProfile | None = None
+    mean_w: Ranged | None = None
+    """The power that was measured while it inferred; None: energy and time were declared."""
 
 
 class Outcome(NamedTuple):
@@ -98,6 +100,7 @@ def cycle_of(inputs: Inputs, corner: Corner = "value") -> Cycle:
         bursts=inputs.bursts,
         sleep_a=_most(inputs.sleep_a, corner),
         supply_v=inputs.supply_v,
+        mean_w=None if inputs.mean_w is None else _most(inputs.mean_w, corner),
     )
 
 

@@ -149,3 +149,4 @@ _READ: dict[str, tuple[str, Callable[[str], Any]]] = {
     "tolerance": ("tolerances", parse_tolerance),
 }
 """Option to field, and how its text is read; the command line has the same."""
+PARTS = frozenset(_READ)

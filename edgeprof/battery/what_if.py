@@ -38,7 +38,9 @@ def _changes(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
         yield change, inputs._replace(period_s=inputs.period_s * factor)
     if inputs.inferences > 0 and inputs.energy_j.value > 0:
         peak_w = None if inputs.peak_w is None else inputs.peak_w / 2
-        yield f"half the energy of the {INFERENCE}", inputs._replace(energy_j=_half(inputs.energy_j), peak_w=peak_w)
+        mean_w = None if inputs.mean_w is None else _half(inputs.mean_w)
+        halved = inputs._replace(energy_j=_half(inputs.energy_j), peak_w=peak_w, mean_w=mean_w)
+        yield f"half the energy of the {INFERENCE}", halved
     if inputs.sleep_a.value > 0:
         yield f"half the {SLEEP} current", inputs._replace(sleep_a=_half(inputs.sleep_a))
 

@@ -95,7 +95,7 @@ CHARGE, ENERGY, SHARE = Read("charge", parse_charge), Read("energy", parse_energ
     "--accept-basis", "accepted", multiple=True, type=click.Choice(BASES), help="Let figures of this basis count."
 )
 @click.option("--strict", is_flag=True, help="WARN exits 1, INCONCLUSIVE exits 6.")
-@format_option("table", "json", "markdown")
+@format_option("table", "json", "markdown", "html")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the JSON report here.")
 def command(
     result: Path | None, *, limits: tuple[str, ...], accepted: tuple[Any, ...], output: Path | None, **given: Any  # noqa: ANN401  options

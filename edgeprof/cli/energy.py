@@ -67,8 +67,8 @@ JOULES = Quantity("energy", {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6})
 @click.option("--counter-range", "counter_range_j", type=JOULES, help="Where an energy counter starts again: 262144J.")
 @click.option("--price", "price_usd_per_kwh", type=Amount(min=0), help="Of electricity, in USD/kWh.")
 @click.option("--grid", "grid_g_per_kwh", type=Amount(min=0), help="Carbon intensity, in gCO2/kWh.")
-@click.option("-o", "output", type=click.Path(path_type=Path), help="Write the report as JSON.")
-@format_option("table", "json", "markdown")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the report as JSON.")
+@format_option("table", "json", "markdown", "html")
 def command(
     trace: Path, *, markers: Path | None, output: Path | None, format_name: str, **asked: Any  # noqa: ANN401  options
 ) -> int:  # fmt: skip

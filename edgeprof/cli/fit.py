@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprof.cli.options import Amount, Duration, Shape, format_option
+from edgeprof.cli.options import Amount, Duration, Shape, format_option, output_option, show
 from edgeprof.errors import EdgeprofError
 
 if TYPE_CHECKING:
@@ -73,10 +74,11 @@ class Energy(click.ParamType):  # type: ignore[type-arg]  # the same
 @click.option("--calibrate-with", type=click.Path(path_type=Path), multiple=True, help="A result measured on a board.")
 @click.option("--use-history", is_flag=True, help="Also use the kept results of these boards.")
 @format_option("table", "json", "markdown", "html", "csv")
+@output_option
 def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the options declare
     """Tell on which boards MODEL fits, its latency, energy and battery life there, and what to shrink first.
 
-    Exits 4 when every board that you named is NOT READY.
+    Exits 4 when every board that you named is NOT READY: the model does not fit it, or the cell cannot drive it.
 
     \b
     edgeprof fit model.tflite --board nucleo-l4r5zi
@@ -91,7 +93,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
         shapes=dict(given["shapes"]), target=given["target"], threads=given["threads"], npu=given["npu"],
         calibrate_with=given["calibrate_with"], use_history=given["use_history"], wishes=_wishes(given), **battery,
     )  # fmt: skip
-    click.echo(render_fit(found, given["format_name"]))
+    show(partial(render_fit, found), given["format_name"], given["output"])
     named = bool(given["boards"] or given["core"] or given["target"])
     every = (*found.boards, *found.left_out)
     return DOES_NOT_FIT if named and all(board.verdict == "NOT READY" for board in every) else 0

@@ -92,7 +92,9 @@ if TYPE_CHECKING:
     "--power",
     default="",
     metavar="onboard|METER|FILE",
-    help="Energy too, from the board's sensors, an instrument such as ppk2:///dev/ttyACM1?voltage=3300mV, or a trace.",
+    help="Energy too, from the board's sensors, an instrument such as ppk2:///dev/ttyACM1?voltage=3300mV, or FILE: the"
+    " recording (CSV, NPZ, EEMBC; with a marker) of a program that is started before this one and writes FILE until the"
+    " run is over. It is read then; on a terminal it may be exported then.",
 )
 @click.option(
     "--battery",

@@ -126,8 +126,12 @@ def batch_advice(case: Case) -> Iterator[Advice]:
         text=f"weights are {weights / traffic:.0%} of the bytes an inference moves: in batches of {BATCH}"
         f" (--sweep batch=1,{BATCH}) an item moves {times(by_bytes)} less, {BATCH}x the items a second at most;"
         " each answer waits for its batch",
-        effects=(Effect(metric="throughput_hz", now=rate, high=rate * BATCH),),
-        evidence=evidence(case, f"weights read = {weights:,} B of {traffic:,} B"),
+        # no metric counts items: throughput_hz is of inferences, which become longer and fewer
+        effects=(Effect(metric="latency_p50_s", now=case.latency, low=case.latency, high=case.latency * BATCH),),
+        evidence=evidence(
+            case, f"weights read = {weights:,} B of {traffic:,} B",
+            f"items a second = {rate:.4g}, in batches {rate * BATCH:.4g} at most",
+        ),
     )  # fmt: skip
 
 

@@ -20,7 +20,11 @@ SLOWED = 0.95
 
 
 def cold_start_advice(case: Case) -> Iterator[Advice]:
-    """Compare the first answer after a start with those of a model that is kept loaded."""
+    """Compare the first answer after a start with those of a model that is kept loaded.
+
+    Its effects are on the two parts of a start: a model that is kept is not loaded again, and its first inference is
+    one like the others.
+    """
     load, first = _value(case, "latency_load_s"), _value(case, "latency_first_s")
     if load is None or first is None or case.metric != "latency_p50_s" or not case.latency:
         return
@@ -31,7 +35,10 @@ def cold_start_advice(case: Case) -> Iterator[Advice]:
         kind="cold-start", basis="estimated", rule="load and first inference against the median of a loaded model",
         text=f"the first answer takes {format_duration(start)}, {start / case.latency:,.0f} times a later one: keeping"
         f" the model loaded saves {format_duration(start - case.latency)} a start",
-        effects=(Effect(metric="latency_p50_s", now=start, high=first),),
+        effects=(
+            Effect(metric="latency_load_s", now=load, low=0.0, high=0.0),
+            Effect(metric="latency_first_s", now=first, low=case.latency),
+        ),
         evidence=(f"load = {format_duration(load)}", f"first = {format_duration(first)}"),
     )  # fmt: skip
 

@@ -37,6 +37,21 @@ class EngineFactor(Struct, frozen=True, kw_only=True):
     drops_dead_channels: tuple[bool, ...]
 
 
+class OwnFactor(Struct, frozen=True, kw_only=True):
+    """How far the measured truth of one core, clock and engine is from the common rates: log of truth over estimate.
+
+    One figure for all models: `models` are those that it is the mean of, `published` the submissions that timed them.
+    It is as found; `rescale` says how much of it is believed.
+    """
+
+    core: str
+    clock_hz: float
+    engine: str
+    log_factor: float
+    models: tuple[str, ...]
+    published: tuple[str, ...]
+
+
 class Spread(Struct, frozen=True, kw_only=True):
     """Standard deviations of log cycles from what is not known of a question, and how many of them are 90 %.
 
@@ -56,7 +71,9 @@ class Coefficients(Struct, frozen=True, kw_only=True):
     """All that an estimate stands on. `log_kinds` are cycles for a unit of each kind of work, in the order of KINDS.
 
     The `point` figures are of one measured model that rescales the others: how log estimates are off from board to
-    board and from model to model on one board, and how many of their joint deviations hold 90 %.
+    board and from model to model on one board, and how many of their joint deviations hold 90 %. `model_sha256` tells
+    a measured model when it is asked about, `other_engines` are those of the table that nothing was fitted of, with the
+    cores that they ran on.
     """
 
     source: str
@@ -72,6 +89,9 @@ class Coefficients(Struct, frozen=True, kw_only=True):
     point_board_sd: float
     point_model_sd: float
     point_quantile: float = 1.0
+    own: tuple[OwnFactor, ...] = ()
+    model_sha256: dict[str, str] = {}
+    other_engines: dict[str, tuple[str, ...]] = {}
 
 
 @cache

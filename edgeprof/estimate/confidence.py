@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from edgeprof.estimate.coefficients import Coefficients, CoreFactor
+    from edgeprof.estimate.coefficients import Coefficients, CoreFactor, OwnFactor
     from edgeprof.estimate.features import Features
 
 ConfidenceClass: TypeAlias = Literal["known", "extrapolated", "unknown"]
 
 CONFIDENCE = 0.9
+PUBLISHED = "MLPerf Tiny"
 MOST_LIGHT_SHARE = 0.25
 """With more of the cycles in operators outside the data, the model itself is outside."""
 
 SIZE_SLACK = 4.0
 """Models this much smaller or larger than the measured ones are not extrapolations yet."""
+
+_SEPARATORS = re.compile(r"[\s_]+")
+_CORTEX = re.compile(r"cortex-?(?P<profile>[amr])-?(?P<number>\d+)(?P<plus>(?:\+(?!dsp))?)(?:f|-?\+?dsp|-with-fpu)?")
 
 
 class Standing(NamedTuple):
@@ -28,19 +33,28 @@ class Standing(NamedTuple):
 
 
 def core_class(core: str) -> str:
-    """Return the name of a class of core as the data has it: `Cortex-M4F` is cortex-m4, `RISC-V RV32IMAC` rv32imac."""
-    name = core.strip().lower().replace("_", "-").replace("plus", "+").removeprefix("arm ").removeprefix("risc-v ")
-    name = name.replace(" ", "-")
-    return name[:-1] if name in {"cortex-m4f", "cortex-m7f", "cortex-m33f"} else name
+    """Return the name of a class of core as the data has it: `Cortex-M4F` is cortex-m4, `RISC-V RV32IMAC` rv32imac.
+
+    Case, blanks and underscores are no difference, nor is a floating-point unit or the DSP extension, which every
+    measured Cortex-M33 has: `cortex_m4`, `CortexM4`, `Cortex-M33+DSP`.
+    """
+    name = _SEPARATORS.sub("-", core.strip().lower()).replace("plus", "+").removeprefix("arm-").removeprefix("risc-v-")
+    found = _CORTEX.fullmatch(name)
+    return f"cortex-{found['profile']}{found['number']}{found['plus']}" if found else name
 
 
-def standing(coefficients: Coefficients, features: Features, core: str, engine: str) -> Standing:
-    """Judge core, engine and operators. The first thing that is outside the data is the reason."""
+def standing(
+    coefficients: Coefficients, features: Features, core: str, engine: str, own: OwnFactor | None = None
+) -> Standing:
+    """Judge core, engine and operators. The first thing that is outside the data is the reason.
+
+    `own` is what the data has of this core at the clock that is asked about, with this engine.
+    """
     found = coefficients.cores.get(core_class(core))
     if found is None:
         return _unknown(f"core class {core or 'unnamed'} is not in the data, which has {', '.join(coefficients.cores)}")
     if engine not in coefficients.engines:
-        return _unknown(f"engine {engine} is not in the data, which has {', '.join(coefficients.engines)}")
+        return _unknown(_unfitted(coefficients, engine))
     if engine not in _family_engines(coefficients, found):
         measured = ", ".join(name for name, other in coefficients.cores.items() if engine in other.engines)
         return _unknown(f"{engine} was measured on {measured} only, whose instructions differ from those of {core}")
@@ -49,7 +63,14 @@ def standing(coefficients: Coefficients, features: Features, core: str, engine: 
         return _unknown(features.outside[0] + (f", and {more} more such reasons" if more else ""))
     if not features.operators:
         return _unknown("the model has no operators")
-    return _inside(coefficients, features, found, engine)
+    return _inside(coefficients, features, found, engine, own)
+
+
+def _unfitted(coefficients: Coefficients, engine: str) -> str:
+    ran_on = coefficients.other_engines.get(engine)
+    if ran_on is None:
+        return f"engine {engine} is not in the data, which has {', '.join(coefficients.engines)}"
+    return f"of {engine} the data has results on {', '.join(ran_on)} only, which nothing could be fitted of"
 
 
 def _unknown(reason: str) -> Standing:
@@ -60,11 +81,13 @@ def _family_engines(coefficients: Coefficients, core: CoreFactor) -> set[str]:
     return {name for other in coefficients.cores.values() if other.family == core.family for name in other.engines}
 
 
-def _inside(coefficients: Coefficients, features: Features, core: CoreFactor, engine: str) -> Standing:
+def _inside(
+    coefficients: Coefficients, features: Features, core: CoreFactor, engine: str, own: OwnFactor | None
+) -> Standing:
     doubts = []
     if engine not in core.engines:
         doubts.append(f"{engine} not measured on this core class, on others of its family")
-    if core.boards == 1:
+    if core.boards == 1 and own is None:
         doubts.append("one board of the class")
     if any(operator.light for operator in features.operators):
         types = sorted({operator.type for operator in features.operators if operator.light})
@@ -77,11 +100,20 @@ def _inside(coefficients: Coefficients, features: Features, core: CoreFactor, en
     stands_on = (
         f"{coefficients.rows} published latencies of {len(coefficients.models)} models;"
         f" {core.boards} board{'s' * (core.boards > 1)} of the core class, {releases} release{'s' * (releases > 1)}"
-        f" of {engine}{''.join(f'; {doubt}' for doubt in doubts)}"
+        f" of {engine}{_own_words(own)}{''.join(f'; {doubt}' for doubt in doubts)}"
     )
-    lone = core.boards == 1 and core.family not in _wide_families(coefficients)
+    lone = own is None and core.boards == 1 and core.family not in _wide_families(coefficients)
     doubtful = lone or any(not doubt.startswith("one board") for doubt in doubts)
     return Standing("extrapolated" if doubtful else "known", stands_on)
+
+
+def _own_words(own: OwnFactor | None) -> str:
+    if own is None:
+        return ""
+    return (
+        f"; rescaled by {', '.join(own.models)} at this very core, clock and engine"
+        f" ({PUBLISHED} {', '.join(own.published)})"
+    )
 
 
 def _wide_families(coefficients: Coefficients) -> set[str]:
@@ -99,13 +131,24 @@ def size_factor(coefficients: Coefficients, features: Features) -> float:
     return max(1.0, low / SIZE_SLACK / max(macs, 1.0), macs / (high * SIZE_SLACK))
 
 
-def half_width_log(coefficients: Coefficients, features: Features, core: str, engine: str, light_share: float) -> float:
+def half_width_log(
+    coefficients: Coefficients,
+    features: Features,
+    core: str,
+    engine: str,
+    light_share: float,
+    own_sd: float | None = None,
+) -> float:
     """Return half the width of the 90 % interval of log cycles.
 
     The variances add up: of a model that is not in the data, of one more board beside those measured, of one more
-    release of the runtime, and of what is transferred from elsewhere.
+    release of the runtime, and of what is transferred from elsewhere. `own_sd` takes the place of all but the first
+    where the data has this very core, clock and engine.
     """
     spread = coefficients.spread
+    if own_sd is not None:
+        outside = _outside_variance(coefficients, features, light_share)
+        return spread.quantile * math.sqrt(spread.model**2 + own_sd**2 + outside)
     found, runtime = coefficients.cores[core_class(core)], coefficients.engines[engine]
     variance = spread.model**2 + spread.board**2 * (1 + 1 / found.boards)
     variance += runtime.release_sd**2 * (1 + 1 / runtime.releases)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from edgeprof.estimate.coefficients import shipped_coefficients
 from edgeprof.estimate.confidence import core_class
 from edgeprof.estimate.features import Work, features
-from edgeprof.estimate.model import cycle_rates, work_cycles
+from edgeprof.estimate.model import cycle_rates, own_multiplier, work_cycles
 from edgeprof.model.cost import model_cost
 from edgeprof.model.graph import elements_count
 
@@ -100,7 +100,8 @@ def operator_seconds(board: Board, load: OperatorLoad) -> float:
         return _rough_cycles(board, load) / clock_hz(board)
     rates = cycle_rates(shipped_coefficients(), board.cores[0].model, engine)
     work = load.work or Work(outputs=load.elements, operators=1)
-    return work_cycles(rates, work) / clock_hz(board)
+    own = own_multiplier(shipped_coefficients(), board.cores[0].model, clock_hz(board), engine)
+    return own * work_cycles(rates, work) / clock_hz(board)
 
 
 def _rough_cycles(board: Board, load: OperatorLoad) -> float:

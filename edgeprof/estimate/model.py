@@ -1,9 +1,10 @@
 """Cycles and seconds of a model on a core that was never touched, with an interval, or that they are not known.
 
-    cycles = core · engine · sum over kinds of work: amount · rate(kind) · core(kind) · engine(kind)
+    cycles = own · core · engine · sum over kinds of work: amount · rate(kind) · core(kind) · engine(kind)
 
 Every factor was computed by our own fit (scripts/fit_estimator.py) from the published results of MLPerf Tiny, which are
-other people's measurements. A question outside of them gets no number.
+other people's measurements. A question outside of them gets no number. `own` is 1 but where they have the very core,
+clock and engine that is asked about: there it is what all models measured so have in common.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from edgeprof.estimate.confidence import (
     rescaled_extra_log,
     standing,
 )
+from edgeprof.estimate.rescale import own_factor, own_level
 
 if TYPE_CHECKING:
     from edgeprof.estimate.coefficients import Coefficients
@@ -34,6 +36,8 @@ UNSEEN_DEAD_SHARE = 0.5
 class Estimate(NamedTuple):
     """Seconds and cycles of one inference, estimated; all figures are None where the answer is not known.
 
+    `basis` is measured where the asker has measured this very model on this board: then nothing is estimated.
+
     `low_s` and `high_s` bound the central `confidence` interval. `stands_on` says what the figure was computed from,
     `reason` why there is none.
     """
@@ -46,11 +50,17 @@ class Estimate(NamedTuple):
     stands_on: str
     reason: str = ""
     confidence: float = CONFIDENCE
-    basis: Literal["estimated"] = "estimated"
+    basis: Literal["estimated", "measured"] = "estimated"
 
 
 def known_engines(coefficients: Coefficients | None = None) -> tuple[str, ...]:
-    """Return the names of the engines that can be asked for: runtimes by generation."""
+    """Return the names of the engines that can be asked for: runtimes by generation, those without a number last."""
+    fitted = coefficients or shipped_coefficients()
+    return (*fitted.engines, *fitted.other_engines)
+
+
+def measured_engines(coefficients: Coefficients | None = None) -> tuple[str, ...]:
+    """Return the names of the engines that something was fitted of."""
     return tuple((coefficients or shipped_coefficients()).engines)
 
 
@@ -71,10 +81,12 @@ def estimate_latency(
     """Return the latency of one inference of a model on one core of a class, by an engine, or why it is not known.
 
     `scale` comes from measurements with the same engine on the same board at the same clock. Without it the interval
-    spans boards, releases of the engine and models.
+    spans boards, releases of the engine and models; where published results have this core, clock and engine, other
+    releases and boards than theirs, and models.
     """
     fitted = coefficients or shipped_coefficients()
-    stands = standing(fitted, features, core, engine)
+    own = own_factor(fitted, core_class(core), clock_hz, engine)
+    stands = standing(fitted, features, core, engine, own)
     if stands.confidence_class == "unknown":
         return unknown(stands.reason)
     if not clock_hz or clock_hz <= 0:
@@ -87,13 +99,16 @@ def estimate_latency(
     possible = [answers[drops] for drops in fitted.engines[engine].drops_dead_channels]
     if True in fitted.engines[engine].drops_dead_channels and not features.dead_channels_known:
         possible = [dense, dense * UNSEEN_DEAD_SHARE]
+    level = own_level(fitted, own) if own is not None else None
+    if level is not None:
+        possible = [value * math.exp(level.log_factor) for value in possible]
     cycles = math.exp(sum(math.log(value) for value in possible) / len(possible))
     if scale is not None:
         stands_on = f"{stands.stands_on}; rescaled by {scale.count} measured here"
         wide = math.exp(rescaled_extra_log(fitted, features, light))
         bounds = min(possible) * scale.low / wide, max(possible) * scale.high * wide
         return _answer(cycles * scale.factor, bounds, clock_hz, stands.confidence_class, stands_on)
-    wide = math.exp(half_width_log(fitted, features, core, engine, light))
+    wide = math.exp(half_width_log(fitted, features, core, engine, light, level.sd if level is not None else None))
     return _answer(
         cycles, (min(possible) / wide, max(possible) * wide), clock_hz, stands.confidence_class, stands.stands_on
     )
@@ -126,6 +141,12 @@ def cycle_rates(coefficients: Coefficients, core: str, engine: str) -> tuple[flo
     common = of_core.log_factor + of_engine.log_factor
     kinds = zip(coefficients.log_kinds, of_core.log_kinds, of_engine.log_kinds, strict=True)
     return tuple(math.exp(common + sum(logs)) for logs in kinds)
+
+
+def own_multiplier(coefficients: Coefficients, core: str, clock_hz: float | None, engine: str) -> float:
+    """Return by what published results of this very core, clock and engine move all cycles, 1 where there are none."""
+    own = own_factor(coefficients, core_class(core), clock_hz, engine)
+    return 1.0 if own is None else math.exp(own_level(coefficients, own).log_factor)
 
 
 def work_cycles(rates: tuple[float, ...], work: Work) -> float:

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
 from edgeprof.errors import EdgeprofError
+from edgeprof.estimate.coefficients import shipped_coefficients
+from edgeprof.estimate.confidence import core_class
 from edgeprof.estimate.energy import estimate_energy
 from edgeprof.estimate.features import features
 from edgeprof.estimate.model import Estimate, estimate_latency, unknown
+from edgeprof.estimate.rescale import own_factor
 from edgeprof.records.inspection import ENERGY, LATENCY, LIFE
 from edgeprof.records.result import Metric
 
@@ -24,8 +29,10 @@ if TYPE_CHECKING:
     from edgeprof.estimate.features import Features
     from edgeprof.estimate.rescale import Scale
     from edgeprof.model.graph import Graph
+    from edgeprof.records.battery import BatteryReport
     from edgeprof.records.board import Board
     from edgeprof.records.calibration import Calibration
+    from edgeprof.records.result import Finding
 
 CORTEX_M_ENGINE, OTHER_ENGINE = "tflm+cmsis-nn", "tflm"
 LINEAR = "a linear regulator between cell and board, as none was named: --regulator"
@@ -34,22 +41,32 @@ LINEAR = "a linear regulator between cell and board, as none was named: --regula
 class Evidence(NamedTuple):
     """What estimates stand on beside the shipped coefficients.
 
-    `scales` are of boards on which a model was measured, `calibrations` of Linux boards by their id; `npu` is an
-    accelerator configuration for boards whose own is not known, `model` the file that its compiler reads.
+    `scales` are of boards on which a model was measured, `measured` the latencies measured there, by board and the
+    model's SHA-256; `calibrations` are of Linux boards by their id; `npu` is an accelerator configuration for boards
+    whose own is not known, `model` the file that its compiler reads.
     """
 
     scales: Mapping[str, Scale] = {}
+    measured: Mapping[tuple[str, str], Metric] = {}
     calibrations: Mapping[str, Sequence[Calibration]] = {}
     npu: str = ""
     model: Path | None = None
 
 
 class Costs(NamedTuple):
-    """What one inference costs on a board, and the life of a battery where one was asked for."""
+    """What one inference costs on a board, and where a battery was asked for, its life and whether it can do it."""
 
     engine: str
     latency: Estimate
     metrics: dict[str, Metric]
+    findings: tuple[Finding, ...] = ()
+
+
+class Life(NamedTuple):
+    """The life of a battery, and what its cell says to the currents that are asked of it."""
+
+    metric: Metric
+    findings: tuple[Finding, ...] = ()
 
 
 NOTHING = Evidence()
@@ -77,21 +94,25 @@ def board_costs(
     clock_hz = board.cores[0].max_clock_hz if board.cores else None
     latency = _latency(graph, asked, board, used, clock_hz, evidence)
     energy = estimate_energy(latency, board, clock_hz)
+    measured = evidence.measured.get((board.id, graph.sha256))
     metrics = {
-        LATENCY: _metric(latency.latency_s, latency.low_s, latency.high_s, latency),
+        LATENCY: measured or _metric(latency.latency_s, latency.low_s, latency.high_s, latency),
         ENERGY: _metric(energy.energy_j, energy.low_j, energy.high_j, energy),
     }
     metrics |= _npu_cycles(board, evidence)
+    findings: tuple[Finding, ...] = ()
     if battery is not None:
-        metrics[LIFE] = life(latency, energy, board, battery)
-    return Costs(used if board.kind != "linux" else latency.stands_on.partition(" ")[0], latency, metrics)
+        metrics[LIFE], findings = life(latency, energy, board, battery)
+    name = used if board.kind != "linux" else latency.stands_on.partition(" ")[0]
+    return Costs(name, latency, metrics, findings)
 
 
 def board_engine(board: Board, engine: str | None) -> str:
     """Return the engine that a board is estimated with."""
     if engine is not None:
         return engine
-    return CORTEX_M_ENGINE if board.cores and board.cores[0].model.startswith("cortex-m") else OTHER_ENGINE
+    on_arm = board.cores and core_class(board.cores[0].model).startswith("cortex-m")
+    return CORTEX_M_ENGINE if on_arm else OTHER_ENGINE
 
 
 def _latency(
@@ -103,8 +124,32 @@ def _latency(
         return _calibrated(graph, evidence.calibrations[board.id])
     if board.kind == "linux":
         return unknown("a Linux board is estimated once edgeprof calibrate has run on it")
+    measured = evidence.measured.get((board.id, graph.sha256))
+    if measured is not None and measured.value is not None:
+        return _as_measured(measured, measured.value)
     core = board.cores[0].model if board.cores else ""
-    return estimate_latency(asked, core, clock_hz, engine, scale=evidence.scales.get(board.id))
+    found = estimate_latency(asked, core, clock_hz, engine, scale=evidence.scales.get(board.id))
+    timed = _timed_by_others(graph, core, clock_hz, engine) if found.latency_s is not None else ""
+    return found._replace(stands_on=found.stands_on + timed)
+
+
+def _as_measured(metric: Metric, value: float) -> Estimate:
+    """Return the measurement of this very model, with its own interval where it has one."""
+    low = value if metric.low is None else metric.low
+    high = value if metric.high is None else metric.high
+    return Estimate(value, low, high, None, "known", metric.method, basis="measured")
+
+
+def _timed_by_others(graph: Graph, core: str, clock_hz: float | None, engine: str) -> str:
+    """Say that this very file was timed so in the published results, and where to look it up: none is shipped."""
+    fitted = shipped_coefficients()
+    own = own_factor(fitted, core_class(core), clock_hz, engine)
+    name = next((name for name, sha256 in fitted.model_sha256.items() if sha256 == graph.sha256), None)
+    if own is None or name not in own.models:
+        return ""
+    rounds = dict.fromkeys(text.split()[0] for text in own.published)
+    where = ", ".join(f"github.com/mlcommons/tiny_results_{each}" for each in rounds)
+    return f"; this very model ({name}) was timed so: its own figure is in {where}"
 
 
 def _calibrated(graph: Graph, calibrations: Sequence[Calibration]) -> Estimate:
@@ -157,11 +202,12 @@ def _metric(value: float | None, low: float | None, high: float | None, said: Es
 # ── battery life ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def life(latency: Estimate, energy: EnergyEstimate, board: Board, battery: BatteryOptions) -> Metric:
-    """Return the life of a battery, from the estimate and from both ends of its interval.
+def life(latency: Estimate, energy: EnergyEstimate, board: Board, battery: BatteryOptions) -> Life:
+    """Return the life of a battery, from the estimate and from both ends of its interval, and what its cell can do.
 
     Energy and latency err together here: the worst life has the most of both. Where cell and board differ in voltage
-    and no regulator is named, a linear one is taken.
+    and no regulator is named, a linear one is taken. A rating of the cell that the estimate breaks is a FAIL and leaves
+    no life; one that only the worse end of the interval breaks is a WARN.
     """
     from edgeprof.battery import battery_of  # noqa: PLC0415  only where a cell is named
 
@@ -174,16 +220,18 @@ def life(latency: Estimate, energy: EnergyEstimate, board: Board, battery: Batte
     options = battery._replace(supply_v=battery.supply_v or energy.power.supply_v or board.power.supply_v)
     try:
         options = _regulated(options)
-        middle, worst, best = (
-            battery_of(None, options._replace(energy_j=energy_j, latency_s=latency_s), board).metrics[LIFE]
+        reports = [
+            battery_of(None, options._replace(energy_j=energy_j, latency_s=latency_s), board)
             for energy_j, latency_s in ends
-        )
+        ]
     except EdgeprofError as error:
         return _no_life(error.message)
+    middle, worst, best = (report.metrics[LIFE] for report in reports)
+    findings = _of_cell(reports[0], reports[1])
     if middle.value is None:
-        return _no_life(middle.reason or "the cell does not give it")
+        return _no_life(middle.reason or "the cell does not give it", findings)
     assumed = (LINEAR,) if options.regulator != battery.regulator else ()
-    return Metric(
+    metric = Metric(
         value=middle.value,
         basis="estimated",
         count=None,
@@ -193,6 +241,20 @@ def life(latency: Estimate, energy: EnergyEstimate, board: Board, battery: Batte
         confidence=energy.confidence,
         assumptions=(*assumed, *middle.assumptions),
     )
+    return Life(metric, findings)
+
+
+def _of_cell(middle: BatteryReport, worst: BatteryReport) -> tuple[Finding, ...]:
+    """Return what the cell's ratings say to the estimate, and of the worse end what only that breaks."""
+    broken = {finding.limit: finding for finding in worst.findings if finding.verdict == "FAIL"}
+    found = []
+    for finding in middle.findings:
+        told = finding
+        if finding.verdict != "FAIL" and finding.limit in broken:
+            told = replace(broken[finding.limit], verdict="WARN")
+            told = replace(told, reason=f"{told.reason}, at the worse end of the estimate")
+        found.append(replace(told, basis="estimated", reason=f"{middle.cell.name}: {told.reason}"))
+    return tuple(found)
 
 
 def _regulated(options: BatteryOptions) -> BatteryOptions:
@@ -206,5 +268,5 @@ def _regulated(options: BatteryOptions) -> BatteryOptions:
     return options._replace(regulator="ldo") if needed else options
 
 
-def _no_life(reason: str) -> Metric:
-    return Metric(value=None, basis="estimated", count=None, method="not known", reason=reason)
+def _no_life(reason: str, findings: tuple[Finding, ...] = ()) -> Life:
+    return Life(Metric(value=None, basis="estimated", count=None, method="not known", reason=reason), findings)

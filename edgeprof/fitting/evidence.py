@@ -6,10 +6,14 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
 from edgeprof.errors import UsageError
+from edgeprof.estimate.coefficients import shipped_coefficients
+from edgeprof.estimate.confidence import core_class
 from edgeprof.estimate.features import features
 from edgeprof.estimate.model import estimate_latency
-from edgeprof.estimate.rescale import Point, rescale
+from edgeprof.estimate.rescale import Point, own_factor, own_level, rescale
 from edgeprof.fitting.costs import board_engine
 from edgeprof.model import read_model
 from edgeprof.records.board import Board
@@ -20,15 +24,19 @@ if TYPE_CHECKING:
 
     from edgeprof.estimate.rescale import Scale
     from edgeprof.records.calibration import Calibration
-    from edgeprof.records.result import Result
+    from edgeprof.records.result import Metric, Result
 
 MOST_KEPT = 200
 
 
 class Found(NamedTuple):
-    """The factors by board, and what was said on the way: what each stands on, and what could not be used."""
+    """The factors by board, and what was said on the way: what each stands on, and what could not be used.
+
+    `measured` are the latencies themselves, by board and the model's SHA-256: the answer for that very model.
+    """
 
     scales: dict[str, Scale]
+    measured: dict[tuple[str, str], Metric]
     notes: tuple[str, ...]
 
 
@@ -42,6 +50,7 @@ def scales_of(
     """
     known = {board.id: board for board in boards}
     points: dict[str, list[Point]] = {}
+    measured: dict[tuple[str, str], Metric] = {}
     notes = []
     for result, path in results:
         board = known.get(result.board.id or "")
@@ -52,12 +61,33 @@ def scales_of(
             )
         point = _point(result, path, board, board_engine(board, engine), folders)
         points.setdefault(board.id, []).append(point)
+        measured.setdefault((board.id, result.model.sha256 or ""), _as_answer(result, path))
         ran = f" by {result.runtime.name}" if result.runtime else ""
         notes.append(
             f"{board.id}: rescaled by {result.model.name}, {format_duration(point.measured_s)} measured{ran}, taken for"
             f" {board_engine(board, engine)}; {format_duration(point.predicted_s)} were estimated"
         )
-    return Found({name: rescale(of_board) for name, of_board in points.items()}, tuple(notes))
+    scales = {name: rescale(found, board_sd=_board_sd(known[name], engine)) for name, found in points.items()}
+    return Found(scales, measured, tuple(notes))
+
+
+def _as_answer(result: Result, path: Path | None) -> Metric:
+    """Return the measured latency with where it is from; the first result of a model and board is the answer."""
+    metric = result.metrics["latency_p50_s"]
+    ran = f" by {result.runtime.name}" if result.runtime else ""
+    return replace(
+        metric, method=f"this very model, measured on this board{ran} ({path or result.id}): {metric.method}"
+    )
+
+
+def _board_sd(board: Board, engine: str | None) -> float | None:
+    """Return how far a board may be from its estimate where published results narrow that, None elsewhere."""
+    if not board.cores:
+        return None
+    core = board.cores[0]
+    fitted = shipped_coefficients()
+    own = own_factor(fitted, core_class(core.model), core.max_clock_hz, board_engine(board, engine))
+    return None if own is None else own_level(fitted, own).sd
 
 
 def _point(result: Result, path: Path | None, board: Board, engine: str, folders: Sequence[Path]) -> Point:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgeprof.boards import flash_bytes, largest_contiguous_sram_bytes
-from edgeprof.estimate.model import known_engines
+from edgeprof.estimate.confidence import core_class
 from edgeprof.fitting.costs import NOTHING, board_costs, board_engine, model_features
+from edgeprof.fitting.engines import ENGINES, TFLM, judge_operators
 from edgeprof.fitting.wishes import Wishes, cheapest, granted, ordered, wishes_in_words
 from edgeprof.model.arena import greedy_arena_plan
 from edgeprof.model.graph import tensor_bytes
@@ -23,57 +24,18 @@ if TYPE_CHECKING:
     from edgeprof.battery.options import BatteryOptions
     from edgeprof.estimate.features import Features
     from edgeprof.fitting.costs import Evidence
+    from edgeprof.fitting.engines import Engine
     from edgeprof.fitting.wishes import SortKey
     from edgeprof.model.graph import Graph
 
-KIB = 1024
-
-
-class Engine(NamedTuple):
-    """What an engine adds to a model on a microcontroller. All of it is declared, none measured."""
-
-    name: str
-    formats: tuple[str, ...]
-    code_bytes: int
-    stack_bytes: int
-    tail_bytes_per_operator: int
-    source: str
-
-
-TFLM = Engine(
-    name="tflm",
-    formats=("tflite",),
-    code_bytes=64 * KIB,
-    stack_bytes=4 * KIB,
-    tail_bytes_per_operator=966,
-    source="declared: 64 KiB of TFLM with its kernels, 4 KiB of stack, up to 966 B of persistent buffers an operator"
-    " (the most that TFLM records for the MLPerf Tiny models, on a 64-bit host)",
-)
-ENGINES = {name: TFLM._replace(name=name) for name in ("tflm", *known_engines())}
-"""Only TFLM's memory was looked at: the others' code, stack and arena are taken to be like its."""
+ARENA_CONFIDENCE = 0.9
+"""All eight arenas of those ports lie between the plan and the most that is added to it: (8 + 1) / (8 + 2)."""
 
 SCRATCH_FACTOR = 2.0
 """Tuned ports of TFLM give the MLPerf Tiny models 1.1 to 2 times their live tensors (scratch buffers, structures)."""
 
 LINUX_SHARE = 0.5
 """A model that needs more than half of a Linux board's memory leaves little for the application."""
-
-TFLM_OPERATORS = frozenset(
-    word
-    for line in (
-        "ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND BROADCAST_ARGS",
-        "BROADCAST_TO CALL_ONCE CAST CEIL CONCATENATION CONV_2D COS CUMSUM DEPTH_TO_SPACE DEPTHWISE_CONV_2D",
-        "DEQUANTIZE DIV ELU EMBEDDING_LOOKUP EQUAL EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED",
-        "GATHER GATHER_ND GREATER GREATER_EQUAL HARD_SWISH IF L2_NORMALIZATION L2_POOL_2D LEAKY_RELU LESS LESS_EQUAL",
-        "LOG LOG_SOFTMAX LOGICAL_AND LOGICAL_NOT LOGICAL_OR LOGISTIC MAX_POOL_2D MAXIMUM MEAN MINIMUM MIRROR_PAD MUL",
-        "NEG NOT_EQUAL PACK PAD PADV2 PRELU QUANTIZE READ_VARIABLE REDUCE_MAX RELU RELU6 RESHAPE RESIZE_BILINEAR",
-        "RESIZE_NEAREST_NEIGHBOR ROUND RSQRT SELECT_V2 SHAPE SIN SLICE SOFTMAX SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT",
-        "SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE SQUEEZE STRIDED_SLICE SUB SUM SVDF TANH TRANSPOSE TRANSPOSE_CONV",
-        "UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE WHILE ZEROS_LIKE",
-    )
-    for word in line.split()
-)
-"""The builtin operators that MicroMutableOpResolver of tflite-micro can register."""
 
 
 class Need(NamedTuple):
@@ -113,13 +75,24 @@ def fit_boards(
     return Fit(
         model=model_facts(graph),
         engine=asked.engine or "tflm, with CMSIS-NN on a Cortex-M",
-        assumptions=(TFLM.source, f"up to {SCRATCH_FACTOR:g} times the planned arena for kernels' scratch buffers"),
+        assumptions=(
+            TFLM.source,
+            f"up to {SCRATCH_FACTOR:g} times the planned arena for kernels' scratch buffers",
+            *_not_listed(asked.engine),
+        ),
         boards=ordered(kept, sort) if sort else tuple(kept),
         wishes=wishes,
         left_out=ordered([board for board in fits if board not in kept], sort or "name"),
         cheapest=best,
         answer=answer,
     )
+
+
+def _not_listed(engine: str | None) -> tuple[str, ...]:
+    """Say what is not known of an engine that is not TFLM."""
+    if engine is None or ENGINES[engine].listed:
+        return ()
+    return (f"what {engine} needs of memory, and which operators it has, is not known: TFLM's figures are taken",)
 
 
 def _sort(asked: Question) -> SortKey | None:
@@ -142,18 +115,21 @@ def fit_board(
     asked = asked or Question(engine=engine.name if engine else None)
     runs = engine or ENGINES[board_engine(board, asked.engine)]
     needs = linux_needs(graph, board) if board.kind == "linux" else mcu_needs(graph, board, runs)
+    costs = board_costs(graph, read or model_features(graph, None), board, asked.engine, asked.battery, asked.evidence)
     findings = [_finding(need, board) for need in needs]
     if board.kind != "linux":
-        findings.append(_operators(graph, runs))
+        findings.append(judge_operators(graph, runs))
+    findings += costs.findings
     verdict = _verdict(findings)
     worst = next((w for w in ("FAIL", "INCONCLUSIVE", "WARN") if any(f.verdict == w for f in findings)), "PASS")
-    costs = board_costs(graph, read or model_features(graph, None), board, asked.engine, asked.battery, asked.evidence)
     metrics = {need.metric: _metric(need) for need in needs} | costs.metrics
     return BoardFit(
         board=board.id,
         name=board.name,
         verdict=verdict,
-        reason="; ".join(finding.reason for finding in findings if finding.verdict == worst),
+        reason=_joined(
+            [each.reason for each in findings if each.verdict in (("PASS", "SKIP") if worst == "PASS" else (worst,))]
+        ),
         metrics=metrics,
         findings=tuple(findings),
         shrink=_largest(graph, findings) if verdict == "NOT READY" else "",
@@ -176,11 +152,11 @@ def mcu_needs(graph: Graph, board: Board, engine: Engine) -> tuple[Need, Need]:
     return (
         Need(
             "flash_bytes", flash, flash, flash_bytes(board), "flash",
-            f"model file + {format_bytes(engine.code_bytes)} of {engine.name} code (declared)",
+            f"model file + {format_bytes(engine.code_bytes)} of TFLM code{engine.borrowed} (declared)",
         ),
         Need(
             "sram_peak_bytes", least, likely, sram[0] if sram else None, f"SRAM block {sram[1]}" if sram else "SRAM",
-            f"{arena_is} + variables + {format_bytes(engine.stack_bytes)} of stack (declared)",
+            f"{arena_is} + variables + {format_bytes(engine.stack_bytes)} of TFLM's stack{engine.borrowed} (declared)",
             missing=planned.reason or liveness(graph).reason,
         ),
     )  # fmt: skip
@@ -202,7 +178,12 @@ def _metric(need: Need) -> Metric:
     if need.least is None:
         return Metric(value=None, basis="computed", count=None, method=need.method, reason=need.missing)
     basis: Basis = "declared" if need.metric != "memory_peak_bytes" else "computed"
-    return Metric(value=need.least, basis=basis, count=None, method=need.method, high=need.likely)
+    if need.metric != "sram_peak_bytes" or need.likely is None:
+        return Metric(value=need.least, basis=basis, count=None, method=need.method)
+    return Metric(
+        value=need.least, basis=basis, count=None, method=need.method, low=need.least, high=need.likely,
+        confidence=ARENA_CONFIDENCE,
+    )  # fmt: skip
 
 
 def _finding(need: Need, board: Board) -> Finding:
@@ -235,28 +216,14 @@ def _compare(need: Need, board: Board) -> tuple[Verdict, str]:
     return "PASS", f"{need.where}: needs {needs} of {has}, {left} left"
 
 
-def _operators(graph: Graph, engine: Engine) -> Finding:
-    unknown = sorted({operator.type for operator in graph.operators if operator.type not in TFLM_OPERATORS})
-    if graph.format not in engine.formats:
-        verdict: Verdict = "FAIL"
-        reason = f"{engine.name} runs no .{graph.format} models: convert it to an int8 .tflite first"
-    elif unknown:
-        verdict = "WARN" if any(operator.custom for operator in graph.operators) else "FAIL"
-        reason = f"{engine.name} has no {', '.join(unknown)}"
-    else:
-        verdict, reason = "PASS", f"{engine.name} has every operator"
-    return Finding(
-        limit=f"operators of {engine.name}",
-        metric="macs_count",
-        verdict=verdict,
-        tier="hard",
-        value=None,
-        threshold=None,
-        unit="",
-        basis="computed",
-        source="the registered operators of TFLM",
-        reason=reason,
-    )
+def _joined(reasons: Sequence[str]) -> str:
+    """Return reasons in one line; what several speak of, such as the cell, is named once."""
+    told = []
+    subject = ""
+    for reason in reasons:
+        told.append(reason.removeprefix(subject) if subject else reason)
+        subject = f"{reason.partition(': ')[0]}: " if ": " in reason else ""
+    return "; ".join(told)
 
 
 def _verdict(findings: Sequence[Finding]) -> FitVerdict:
@@ -292,6 +259,7 @@ def _shape(shapes: Sequence[Sequence[int | None] | None]) -> str:
 
 def made_up_board(core: str, clock_hz: float | None) -> Board:
     """Return a board without a file: a core and a clock, nothing else known."""
+    core = core_class(core)
     clock = round(clock_hz) if clock_hz else None
     kind: BoardKind = "linux" if core.startswith("cortex-a") else "mcu"
     name = f"{core} at {clock / 1e6:g} MHz" if clock else core

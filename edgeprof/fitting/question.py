@@ -11,9 +11,11 @@ from edgeprof.battery.inputs import refuse_undeclared
 from edgeprof.battery.options import REGULATORS, BatteryOptions
 from edgeprof.boards import list_boards, load_board
 from edgeprof.errors import UnknownName, UsageError, did_you_mean
+from edgeprof.estimate.confidence import core_class
 from edgeprof.fitting.costs import Evidence
-from edgeprof.fitting.evidence import calibrated_board, kept_results, scales_of
-from edgeprof.fitting.fit import ENGINES, Question, fit_boards, made_up_board
+from edgeprof.fitting.engines import ENGINES
+from edgeprof.fitting.evidence import Found, calibrated_board, kept_results, scales_of
+from edgeprof.fitting.fit import Question, fit_boards, made_up_board
 from edgeprof.fitting.wishes import Wishes
 from edgeprof.model import read_model
 from edgeprof.store import read_result
@@ -23,7 +25,6 @@ from edgeprof.units import parse_charge, parse_current, parse_duration, parse_fr
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgeprof.estimate.rescale import Scale
     from edgeprof.records.board import Board
     from edgeprof.records.calibration import Calibration
     from edgeprof.records.inspection import Fit
@@ -87,10 +88,10 @@ def ask_fit(  # noqa: PLR0913  one keyword an option of the command line
         raise UsageError("--min-life without a battery", hint="--every 1s --cell cr2032 --sleep-current 5uA")
     chosen, calibrations = _boards(boards, core, clock, target, threads)
     graph = read_model(model, shapes, batch=1)
-    scales, notes = _scales(calibrate_with, chosen, engine, model, use_history=use_history)
-    evidence = Evidence(scales=scales, calibrations=calibrations, npu=npu or "", model=model)
+    measured = _measured(calibrate_with, chosen, engine, model, use_history=use_history)
+    evidence = Evidence(measured.scales, measured.measured, calibrations, npu or "", model)
     found = fit_boards(graph, chosen, question=Question(engine, lives, wanted, evidence))
-    return replace(found, assumptions=(*found.assumptions, *notes))
+    return replace(found, assumptions=(*found.assumptions, *measured.notes))
 
 
 def _check_npu(name: str) -> None:
@@ -137,9 +138,10 @@ def _boards(
 
 
 def _named_core(text: str) -> str:
+    """Return the class of core that a name means, in whatever spelling."""
     if not text.strip():
         raise UsageError("--core is empty: it names the core of a board", hint="--core cortex-m4 --clock 150MHz")
-    return text.strip()
+    return core_class(text)
 
 
 def _clock_hz(text: str) -> float:
@@ -151,9 +153,9 @@ def _clock_hz(text: str) -> float:
     return found
 
 
-def _scales(
+def _measured(
     files: Sequence[str | Path], boards: Sequence[Board], engine: str | None, model: Path, *, use_history: bool
-) -> tuple[dict[str, Scale], tuple[str, ...]]:
+) -> Found:
     folders = (model.parent, Path.cwd())
     results = [(read_result(Path(file)), Path(file)) for file in files]
     notes: tuple[str, ...] = ()
@@ -161,6 +163,6 @@ def _scales(
     if use_history:
         kept, notes = kept_results(boards, folders)
     if not results and not kept:
-        return {}, notes
+        return Found({}, {}, notes)
     found = scales_of([*results, *kept], boards, engine, folders)
-    return found.scales, (*notes, *found.notes)
+    return found._replace(notes=(*notes, *found.notes))

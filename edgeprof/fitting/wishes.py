@@ -20,6 +20,9 @@ SORT_KEYS: tuple[SortKey, ...] = ("name", "price", "latency", "energy", "life")
 SORTED_BY = {"latency": LATENCY, "energy": ENERGY, "life": LIFE}
 
 
+NO_FIT, NO_CELL, NOT_KNOWN = "does not fit", "its cell cannot drive it", "not known whether it fits"
+
+
 class Wishes(NamedTuple):
     """Limits that a board has to keep; None: none. `sort` None: by life, energy or latency, what was asked for."""
 
@@ -35,6 +38,11 @@ def wishes_in_words(wishes: Wishes) -> tuple[str, ...]:
     return tuple(text for _, text, _, _ in _limits(wishes))
 
 
+def fits(board: BoardFit) -> bool:
+    """Tell whether the model fits, or may: nothing but the cell of the board's battery fails."""
+    return all(finding.verdict != "FAIL" or finding.metric == LIFE for finding in board.findings)
+
+
 def granted(board: BoardFit, wishes: Wishes) -> BoardFit:
     """Return the board with whether it does what is wanted: judged by the worse end of each estimate.
 
@@ -42,7 +50,10 @@ def granted(board: BoardFit, wishes: Wishes) -> BoardFit:
     null.
     """
     no, unsure = [], []
+    overloaded = any(finding.verdict == "FAIL" and finding.metric == LIFE for finding in board.findings)
     for metric_name, text, threshold, at_most in _limits(wishes):
+        if metric_name == LIFE and overloaded:
+            continue  # there is no life to be told, and the cell's own verdict says it
         worse, better = _ends(board, metric_name, at_most=at_most)
         if worse is None or better is None:
             metric = board.metrics.get(metric_name)
@@ -52,9 +63,9 @@ def granted(board: BoardFit, wishes: Wishes) -> BoardFit:
         elif (worse > threshold) if at_most else (worse < threshold):
             unsure.append(f"{text}: {_shown(board, metric_name)}, which may be either")
     if board.verdict == "NOT READY":
-        no.insert(0, "does not fit")
+        no.insert(0, NO_FIT if not fits(board) else NO_CELL)
     elif board.verdict == "UNKNOWN":
-        unsure.insert(0, "not known whether it fits")
+        unsure.insert(0, NOT_KNOWN)
     return replace(board, does_it=False if no else None if unsure else True, unmet=(*no, *unsure))
 
 

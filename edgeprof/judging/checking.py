@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -13,6 +13,7 @@ from edgeprof.bundle.recognise import may_be_onnx
 from edgeprof.errors import FileUnreadable, ResultInvalid
 from edgeprof.file_names import written
 from edgeprof.judging.limits import Limit, judge
+from edgeprof.judging.marks import judge_result
 from edgeprof.judging.profiles import read_limits
 from edgeprof.metrics import REGISTRY
 from edgeprof.records.bundle import Bundle, CheckReport, FoundModel
@@ -46,8 +47,11 @@ def check(
     added. Raises EdgeprofError and nothing else.
     """
     rules = (*read_limits(limits), *(_limits_of(board) if board else ()))
-    seen, never = _looked_at(Path(path), rules)
-    findings = judge(seen.metrics, rules, accept_basis, gate=gate, never=never)
+    seen, never, result = _looked_at(Path(path), rules)
+    if result is not None:
+        findings = judge_result(result, rules, accept_basis, gate=gate, never=never)
+    else:
+        findings = judge(seen.metrics, rules, accept_basis, gate=gate, never=never)
     report = replace(seen, board=board, findings=findings)
     return replace(report, warnings=tuple(_warnings(report)))
 
@@ -81,8 +85,15 @@ def never_in(result: Result) -> dict[str, str]:
 # ── what there is to judge ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _looked_at(path: Path, rules: Sequence[Limit]) -> tuple[CheckReport, dict[str, str]]:
-    """Return a report without findings, and the metrics that what is checked can never have."""
+class _Seen(NamedTuple):
+    """A report without findings, the metrics that what is checked can never have, and the result where it is one."""
+
+    report: CheckReport
+    never: dict[str, str]
+    result: Result | None = None
+
+
+def _looked_at(path: Path, rules: Sequence[Limit]) -> _Seen:
     head = _head(path)
     if head.lstrip()[:1] == b"{" and not looks_like_bundle(path, head):
         return _result(path)
@@ -91,9 +102,9 @@ def _looked_at(path: Path, rules: Sequence[Limit]) -> tuple[CheckReport, dict[st
     never = {name: told for name in REGISTRY if name not in known}
     onnx = path.suffix == ".onnx" or (may_be_onnx(head) and path.suffix != ".mlmodel")
     if not looks_like_bundle(path, head) and (head[4:8] == b"TFL3" or onnx):
-        return _model(path, rules), never
+        return _Seen(_model(path, rules), never)
     bundle = scan(path)
-    return _blank(path, "bundle", bundle_metrics(bundle), bundle=bundle), never
+    return _Seen(_blank(path, "bundle", bundle_metrics(bundle), bundle=bundle), never)
 
 
 def _blank(
@@ -131,14 +142,14 @@ def _head(path: Path) -> bytes:
         raise FileUnreadable(f"cannot read {path}: {error}") from error
 
 
-def _result(path: Path) -> tuple[CheckReport, dict[str, str]]:
+def _result(path: Path) -> _Seen:
     from edgeprof.store import read_result  # noqa: PLC0415  only where a result is checked
 
     size = path.stat().st_size
     if size > _largest_result_bytes:
         raise ResultInvalid(f"{path} has {size:,} bytes; no edgeprof result has more than {_largest_result_bytes:,}")
     result = read_result(path)
-    return replace(_blank(path, "result", result.metrics), status=result.status), never_in(result)
+    return _Seen(replace(_blank(path, "result", result.metrics), status=result.status), never_in(result), result)
 
 
 def _model(path: Path, rules: Sequence[Limit]) -> CheckReport:
@@ -276,8 +287,9 @@ def _board_limit(board: Board, name: str, metric: str, size: int, what: str) -> 
 
 def _warnings(report: CheckReport) -> Iterator[Warned]:
     if report.findings and not any(finding.verdict in {"PASS", "WARN", "FAIL"} for finding in report.findings):
-        skipped = all(finding.verdict == "SKIP" for finding in report.findings)
-        advice = "a file tells model_bytes, macs_count and the like" if skipped else "--strict makes that fail"
+        untold = any(finding.metric not in report.metrics for finding in report.findings)
+        open_ = any(finding.verdict == "INCONCLUSIVE" for finding in report.findings)
+        advice = "; ".join([*([_told(report)] if untold else []), *(["--strict makes that fail"] if open_ else [])])
         yield Warned(code="nothing-judged", text="none of these limits could be judged here", advice=advice)
     for note in report.bundle.notes if report.bundle else ():
         yield Warned(code="bundle", text=note, advice="")
@@ -291,3 +303,12 @@ def _warnings(report: CheckReport) -> Iterator[Warned]:
             text=f"{text} them: {report.bundle.duplicate_bytes:,} bytes",
             advice="keep one copy and share it",
         )
+
+
+def _told(report: CheckReport) -> str:
+    """Return in words what there is to judge by: a file's own figures, or those that this result was made for."""
+    known = [name for name, metric in report.metrics.items() if metric.value is not None]
+    if report.kind != "result":
+        return f"a {report.kind} by itself tells {', '.join(known[:3])} and the like"
+    measured = [name for name in known if report.metrics[name].basis != "computed"] or known
+    return f"this result tells {', '.join(measured[:3])} and the like" if measured else "this result tells no figure"

@@ -21,6 +21,9 @@ Gate = Literal["target", "hard"]
 COMPARISONS: dict[str, Comparison] = {name: name for name in get_args(Comparison)}
 _TERM = re.compile(r"\s*([a-z0-9_]+)\s*(<=|>=|<|>)\s*(.+?)\s*")
 HARDWARE: tuple[Basis, ...] = ("measured", "computed")
+ASKED = "the command line"
+"""The source of a limit that somebody wrote for this very run. A profile holds limits for all kinds of boards and skips
+those of the others; one that was asked for by itself and cannot be judged has not been kept."""
 _MISSED = {"target": "misses the target", "hard": "breaks the hard limit", "info": "for information only"}
 
 
@@ -51,9 +54,7 @@ def parse_limit(text: str) -> Limit:
     metric, comparison, value = matched[1], COMPARISONS[matched[2]], matched[3]
     metric_kind(metric)
     threshold = parse_threshold(text, metric, value)
-    return Limit(
-        name=text, metric=metric, comparison=comparison, threshold=threshold, stated=value, source="the command line"
-    )
+    return Limit(name=text, metric=metric, comparison=comparison, threshold=threshold, stated=value, source=ASKED)
 
 
 def parse_threshold(limit: str, metric: str, value: str) -> float:
@@ -102,8 +103,9 @@ def judge(
     """Return one finding a limit.
 
     `accepted` are bases that were opened with --accept-basis. With the gate `hard` a missed target is a WARN. `never`
-    maps metrics that what is judged can never have to the reason: limits on them are skipped. A limit of the tier
-    `info` passes or is skipped, so that it never gates: not even under --strict, where WARN and INCONCLUSIVE do.
+    maps metrics that what is judged can never have to the reason: a profile's limits on them are skipped, those asked
+    for by themselves are INCONCLUSIVE. A limit of the tier `info` passes or is skipped, so that it never gates: not
+    even under --strict, where WARN and INCONCLUSIVE do.
     """
     rules = _Rules(frozenset(accepted), gate, never or {})
     return tuple(_judge_one(metrics, limit, rules) for limit in limits)
@@ -112,7 +114,8 @@ def judge(
 def _judge_one(metrics: Mapping[str, Metric], limit: Limit, rules: _Rules) -> Finding:
     metric = metrics.get(limit.metric)
     if metric is None and limit.metric in rules.never:
-        return _finding(limit, None, "SKIP", f"not applicable: {rules.never[limit.metric]}")
+        verdict: Verdict = "INCONCLUSIVE" if limit.source == ASKED else "SKIP"
+        return _finding(limit, None, verdict, f"not applicable: {rules.never[limit.metric]}")
     compared = _compare(limit, metric, rules.accepted)
     match compared.holds:
         case True:

@@ -17,12 +17,12 @@ from msgspec.structs import replace
 from edgeprof.boards import flash_bytes, largest_contiguous_sram_bytes
 from edgeprof.errors import UnknownName, did_you_mean
 from edgeprof.judging.checking import never_in
-from edgeprof.judging.limits import HARDWARE, Limit, judge
+from edgeprof.judging.limits import HARDWARE, Limit
+from edgeprof.judging.marks import judge_result
 from edgeprof.judging.profiles import load_limits
 from edgeprof.oracle.agreement import LIMIT as OUTPUTS
 from edgeprof.records.board import BoardKind  # noqa: TC001  msgspec reads the annotations at run time
 from edgeprof.records.readiness import Box, Readiness, ReadinessReport
-from edgeprof.summary.throttling import marked_findings
 from edgeprof.units import format_value
 
 if TYPE_CHECKING:
@@ -124,8 +124,7 @@ def exit_code(report: ReadinessReport, *, strict: bool = False) -> int:
 def _assessed(result: Result, name: str, board: Board | None, accepted: Sequence[Basis]) -> Readiness:
     deployment = checklists().deployments[name]
     limits = (*load_limits(deployment.limits), *(fit_limits(board) if board is not None else ()))
-    judged = judge(result.metrics, limits, accepted, never=never_in(result))
-    findings = tuple(_eased(marked_findings(judged, result.warnings)))
+    findings = tuple(_eased(judge_result(result, limits, accepted, never=never_in(result))))
     entries = [entry for entry in checklists().boxes if not entry.only or name in entry.only]
     boxes = [(entry, _box(entry, result)) for entry in entries]
     verdict, reasons = _verdict(result, findings, boxes)

@@ -255,7 +255,7 @@ class SimulatedBoard:
     def _state(self) -> str:
         state = {"kernel": "none: a simulated board", "cores": sum(c.count or 1 for c in self._board.cores)}
         if self._board.kind == "linux":
-            state["throttled"] = throttle_state(now=self._throttling, since_boot=self._has_throttled)
+            state["throttle"] = throttle_state(now=self._throttling, since_boot=self._has_throttled)
         return json.dumps(state)
 
     def _carry_out(self, message: wire.Run, kind: str) -> bool:

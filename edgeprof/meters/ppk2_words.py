@@ -31,6 +31,8 @@ COUNTER_SAMPLES = 64
 ADC_V = 1.8 / 163840
 """One step of the ADC at the shunt's amplifier; the 14-bit reading is four of them."""
 SURE_WORDS = 8
+TORN_WORDS = 2
+"""How many words before a tear may not be whole."""
 """Words whose counters follow each other, before a place in the stream is taken for the start of a word."""
 PIECE = 1 << 16
 TOP_READING = (RANGES - 1) << 14 | 0x3FFF
@@ -166,7 +168,8 @@ def _runs(content: bytes) -> Iterator[tuple[int, Words]]:
     """Give the byte offset and the words of each stretch whose counters follow each other.
 
     Where a whole number of words is missing, those around are taken for whole ones, as USB packets hold them. Else the
-    words around may be made of two: one before it with the next one's last byte, one behind it with a byte before.
+    words around may be made of two: one before it with the next one's last byte, one behind it with a byte before. And
+    one more before it: where a logic byte stands in the counter's place, an idle one reads 0, which follows 63.
     """
     import numpy as np  # noqa: PLC0415  heavy
 
@@ -177,7 +180,7 @@ def _runs(content: bytes) -> Iterator[tuple[int, Words]]:
         words = words[: _steady_length(words)]
         following = _first_word(content, at + 4 * len(words))
         was_torn, torn = torn, following is not None and following != at + 4 * len(words)
-        words = words[was_torn : len(words) - torn]
+        words = words[was_torn : max(0, len(words) - TORN_WORDS * torn)]
         if len(words):
             yield at + 4 * was_torn, words
         at = following

@@ -223,6 +223,7 @@ def assemble(
         nominal_rate_hz=facts.rate_hz,
         accuracy=facts.accuracy,
         hold=received.integrated,
+        lost=received.lost,
         notes=(*facts.notes, *_told(received, gaps, losses, rate, threshold), *notes),
     )
     return Recording(trace, arrivals, clock if len(amps) else None, received.lost)

@@ -48,8 +48,9 @@ class ClockFit(NamedTuple):
 class Alignment(NamedTuple):
     """How windows were laid over a trace. `error_s`: how far off an edge may be, at 95 %.
 
-    quality: `exact` (edges in the sample stream itself, or one clock for both), `bracketed` (clocks compared over the
-    link) or `weak` (found by correlation).
+    quality: `exact` (edges in the sample stream itself, or one clock for both), `paired` (edges in the sample stream of
+    a recording on disk, which nothing but its windows and its date ties to the run), `bracketed` (clocks compared over
+    the link) or `weak` (found by correlation).
     """
 
     method: str

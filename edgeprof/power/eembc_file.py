@@ -27,6 +27,11 @@ MICRO = 1e-6
 
 def read_eembc(path: Path, options: EnergyOptions) -> PowerTrace:
     """Return the trace; each sample is the mean power of its own interval."""
+    if options.counter_range_j is not None:
+        raise UsageError(
+            f"--counter-range is of no use for {path.name}: an EEMBC trace holds the energy of each sample",
+            hint="leave it out",
+        )
     size = path.stat().st_size
     if size > LARGEST_BYTES:
         raise UsageError(f"{path.name} is {size:,} bytes, at most {LARGEST_BYTES >> 30} GiB are read")

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeprof.power.alignment import PPM, error_ratio
 from edgeprof.power.integrate import between, cumulate, gaps
-from edgeprof.power.trace import period_s, readings_hz
+from edgeprof.power.trace import GAP_PERIODS, ROUNDING, period_s, readings_hz
 from edgeprof.power.windows import SETTLING_CONSTANTS, Window, check_order, guarded
 from edgeprof.records.energy import AlignmentUsed, EnergyWindow, TraceFacts
 from edgeprof.units import format_duration, format_value
@@ -32,6 +32,8 @@ MIXED_RATIO = 0.1
 """Idle is not one state where its mean is this share of active above idle away from its median."""
 FEWEST_STEPS = 3
 """How many quantisation steps active power must lie above idle."""
+EQUAL_RATIO = 1e-9
+"""Of the gross energy: what sums of equal samples differ by."""
 
 
 class IdleAsked(NamedTuple):
@@ -90,7 +92,7 @@ def measure_windows(
         drift_ratio=None if alignment.drift_ppm is None else alignment.drift_ppm / PPM,
         text=alignment.text,
     )
-    return Measured(tuple(window for window, _ in measured), used, trace_facts(trace, cumulated))
+    return Measured(tuple(window for window, _ in measured), used, trace_facts(trace, cumulated, windows))
 
 
 def _supply_v(trace: PowerTrace) -> float | None:
@@ -101,9 +103,11 @@ def _supply_v(trace: PowerTrace) -> float | None:
     return float(np.median(known)) if len(known) else None
 
 
-def trace_facts(trace: PowerTrace, cumulated: Cumulated) -> TraceFacts:
-    """Return what a report says of the recording."""
+def trace_facts(trace: PowerTrace, cumulated: Cumulated, windows: Sequence[Window]) -> TraceFacts:
+    """Return what a report says of the recording; what of the windows lies outside of it is a gap too."""
     count, lost_s = gaps(cumulated)
+    for outside_s in _outside(cumulated, windows):
+        count, lost_s = count + 1, lost_s + outside_s
     period, accuracy = period_s(trace), trace.accuracy
     length_s = float(cumulated.edge_s[-1] - cumulated.edge_s[0]) if len(cumulated.edge_s) > 1 else 0.0
     return TraceFacts(
@@ -121,6 +125,16 @@ def trace_facts(trace: PowerTrace, cumulated: Cumulated) -> TraceFacts:
         supply_v=_supply_v(trace),
         notes=trace.notes,
     )
+
+
+def _outside(cumulated: Cumulated, windows: Sequence[Window]) -> list[float]:
+    """Return how much is missing before the recording begins and after it ends, up to the windows' ends."""
+    if not windows or not len(cumulated.left_w):
+        return []
+    period = float(np.median(np.diff(cumulated.edge_s)))
+    early_s = float(cumulated.edge_s[0]) - windows[0].start_s
+    late_s = windows[-1].end_s - float(cumulated.edge_s[-1])
+    return [missing_s for missing_s in (early_s, late_s) if missing_s > GAP_PERIODS * ROUNDING * period]
 
 
 def _measured(
@@ -143,11 +157,8 @@ def _measured(
     kept = reason is None and average_w is not None
     energy_j = integral.energy_j if kept else None
     each_j = energy_j / inferences if energy_j is not None and inferences else None
-    idle_w, idle_reason = idle.power_w, idle.reason
-    if idle_w is not None and average_w is not None:
-        idle_reason = _unresolved(trace, average_w - idle_w)
-    above_j = None
-    if each_j is not None and idle_w is not None and idle_reason is None and inferences:
+    idle_w, above_j = idle.power_w, None
+    if each_j is not None and idle_w is not None and inferences:
         above_j = each_j - idle_w * integral.covered_s / inferences
     return EnergyWindow(
         start_s=window.start_s,
@@ -162,7 +173,7 @@ def _measured(
         guard_s=guard_s,
         gap_ratio=integral.gap_ratio,
         reason=reason,
-        idle_reason=idle_reason,
+        idle_reason=idle.reason,
         idle_note=_mixed(idle, average_w) if kept else None,
     ), ratio
 
@@ -179,7 +190,9 @@ def _refused(
             " is shorter than the sensor can resolve"
         )
     if gap_ratio > LARGEST_GAP_RATIO or average_w is None:
-        return f"{gap_ratio:.1%} of the window is missing in the trace, at most {LARGEST_GAP_RATIO:.0%} may be"
+        missing = f"{gap_ratio:.1%} of the window is missing in the trace, at most {LARGEST_GAP_RATIO:.0%} may be"
+        ended = bool(trace.lost) and inner.end_s > float(trace.time_s[-1:].sum())
+        return f"{missing}: the instrument ended by itself" if ended else missing
     if average_w <= 0:
         return "the average power is not above zero: the leads may be swapped, or the zero is off"
     if alignment_ratio is not None and alignment_ratio > LARGEST_ALIGNMENT_RATIO:
@@ -262,14 +275,24 @@ def _mixed(idle: Idle, average_w: float | None) -> str | None:
     return f"idle is not one state: {most} most of the time, which counts, {mean} on average"
 
 
-def _unresolved(trace: PowerTrace, difference_w: float) -> str | None:
-    """Return why a difference between active and idle power says nothing, None where it does."""
-    if difference_w <= 0:
+def unresolved(trace: PowerTrace, windows: Sequence[EnergyWindow], low_j: float, high_j: float) -> str | None:
+    """Return why the energy above idle of some windows says nothing, None where it does.
+
+    `low_j` and `high_j` bound it an inference. Windows below idle count as those above it do: without them, noise
+    around nothing would always be something.
+    """
+    known = [one for one in windows if one.energy_above_idle_j is not None]
+    pairs = [(one.power_average_w or 0.0, one.power_idle_w or 0.0) for one in known]
+    difference_w = statistics.median(active_w - idle_w for active_w, idle_w in pairs)
+    least_j = EQUAL_RATIO * statistics.median(one.energy_per_inference_j or 0.0 for one in known)
+    if high_j < -least_j:
         return f"idle takes {format_value('power_w', -difference_w)} more than the window: it is not idle"
+    low, high = format_value("energy_j", low_j), format_value("energy_j", high_j)
+    spread = f"{low} … {'+' * (high_j > 0)}{high} an inference over {len(known)} window{'s' * (len(known) > 1)}"
     step_w = trace.accuracy.step_w if trace.accuracy else None
-    if step_w is None or difference_w >= FEWEST_STEPS * step_w:
-        return None
-    return (
-        f"active power is {format_value('power_w', difference_w)} above idle, less than {FEWEST_STEPS} steps of the"
-        f" sensor ({format_value('power_w', step_w)} each)"
-    )
+    if step_w is not None and difference_w < FEWEST_STEPS * step_w:
+        return (
+            f"active power is {format_value('power_w', difference_w)} above idle, less than {FEWEST_STEPS} steps of the"
+            f" sensor ({format_value('power_w', step_w)} each): {spread}"
+        )
+    return f"not told apart from idle: {spread}" if low_j <= least_j else None

@@ -9,19 +9,25 @@ import msgspec
 from edgeprof.errors import UsageError
 from edgeprof.power.metrics import NAMES, UNPRICED, energy_metrics
 from edgeprof.summary.summarise import absent
+from edgeprof.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgeprof.errors import EdgeprofError
     from edgeprof.power.alignment import Alignment, Bracket, ClockFit
     from edgeprof.power.metrics import Priced
     from edgeprof.power.trace import PowerTrace
-    from edgeprof.power.windows import Window
+    from edgeprof.power.windows import Marked, Window
     from edgeprof.records.energy import EnergyReport
     from edgeprof.records.result import Measurement, Metric, PassMeasurement
 
 LEAST_BRACKET_S = 1e-3
 """How wide a bracket is taken to be where only its middle was kept: a round trip over USB or a network at rest."""
+
+FEWEST_SAMPLES = 2
+MOST_LENGTH_RATIO = 0.03
+"""How far a window of a recording may differ from the run's: two clocks, and times that were rounded."""
 
 UNNAMED = "the agent at rest, state not named"
 
@@ -47,9 +53,13 @@ def result_energy(
     try:
         report = _report(measurement, trace, brackets, instrument, idle_state, priced)
     except UsageError as error:
-        reason = error.message + (f" ({error.hint})" if error.hint != error.usual_hint else "")
-        return {name: absent(measurement.basis, reason) for name in NAMES}, {}
+        return {name: absent(measurement.basis, reason_of(error)) for name in NAMES}, {}
     return report.metrics, msgspec.to_builtins(report)
+
+
+def reason_of(error: EdgeprofError) -> str:
+    """Return an error as a metric's reason. A hint that names an option is one of `edgeprof energy`, not of a run."""
+    return error.message + (f" ({error.hint})" if error.hint != error.usual_hint and "--" not in error.hint else "")
 
 
 def _report(
@@ -70,6 +80,8 @@ def _report(
     if not windows:
         raise UsageError("the energy pass has no window" + (f": {measured.failure_text}" if measured.failure else ""))
     trace = trace or _own_trace(measured)
+    if len(trace.time_s) < FEWEST_SAMPLES:
+        raise UsageError(f"{trace.source} gave {len(trace.time_s)} samples" + (f": {trace.lost}" if trace.lost else ""))
     timeless = measurement.counter_unit == "instructions"
     windows, alignment = _aligned(measured, windows, trace, (brackets, instrument), timeless=timeless)
     guard_s = period_s(trace) if trace.clock == "agent" else 0.0
@@ -108,6 +120,7 @@ def _aligned(
     from edgeprof.power import alignment as by  # noqa: PLC0415  numpy, the same
     from edgeprof.power.burst import by_burst  # noqa: PLC0415  numpy, the same
     from edgeprof.power.trace import period_s  # noqa: PLC0415  the same
+    from edgeprof.power.windows import marker_windows  # noqa: PLC0415  the same
 
     period, (brackets, instrument) = period_s(trace), clocks
     if trace.clock == "agent" and not timeless:
@@ -116,9 +129,16 @@ def _aligned(
     unmarked = ""
     if trace.marker is not None:
         try:
-            return _by_marker(trace, windows)
+            marked = marker_windows(trace)
         except UsageError as error:  # an instrument has its inputs whether a pin is wired to them or not
             unmarked = f"; no marker: {error.message}"
+        else:
+            unlike = _unlike(marked.windows, windows, marked.error_s, timeless=timeless)
+            if unlike is None:
+                return _by_marker(trace, marked, windows, timeless=timeless)
+            if trace.clock == "instrument":  # a recording on disk has no clock to go by instead
+                raise UsageError(f"{trace.source} is no recording of this run: {unlike}")
+            unmarked = f"; no marker: {unlike}"
     if timeless:
         raise UsageError(f"the agent's counter counts instructions, no time{unmarked}")
     brackets = brackets or [by.Bracket(one.host_before_s, one.agent_s, one.host_after_s) for one in measured.clock]
@@ -126,21 +146,48 @@ def _aligned(
     if agent is not None and (trace.clock == "host" or instrument):
         moved, aligned = by.by_clocks(windows, agent, by.fit_clock(instrument) if instrument else None, period)
     else:
-        moved, aligned = by_burst(trace, windows)
+        try:
+            moved, aligned = by_burst(trace, windows)
+        except UsageError as error:
+            raise UsageError(error.message + unmarked, hint=error.hint) from error
     return moved, aligned._replace(text=aligned.text + unmarked)
 
 
-def _by_marker(trace: PowerTrace, windows: Sequence[Window]) -> tuple[tuple[Window, ...], Alignment]:
-    """Return the marker's windows with the inferences that the agent counted in each, in their order."""
+def _by_marker(
+    trace: PowerTrace, marked: Marked, windows: Sequence[Window], *, timeless: bool
+) -> tuple[tuple[Window, ...], Alignment]:
+    """Return the marker's windows, which are like those that the agent ran, with the inferences that it counted."""
     from edgeprof.power.alignment import Alignment  # noqa: PLC0415  numpy, the same
-    from edgeprof.power.windows import marker_windows  # noqa: PLC0415  the same
 
-    marked = marker_windows(trace)
-    if len(marked.windows) != len(windows):
-        raise UsageError(f"the marker bounds {len(marked.windows)} windows, the agent ran {len(windows)}")
     pairs = zip(marked.windows, windows, strict=True)
     merged = tuple(edge._replace(inferences=window.inferences) for edge, window in pairs)
-    return merged, Alignment("marker", "exact", marked.error_s, "edges of the marker in the sample stream")
+    text = "edges of the marker in the sample stream"
+    if trace.clock != "instrument":
+        return merged, Alignment("marker", "exact", marked.error_s, text)
+    like = "as many" if timeless else f"as many, as long and as far apart to {MOST_LENGTH_RATIO:.0%}"
+    text += f" of {trace.source}, taken for this run's as they are {like}"
+    return merged, Alignment("marker", "paired", marked.error_s, text)
+
+
+def _unlike(marked: Sequence[Window], ran: Sequence[Window], error_s: float, *, timeless: bool) -> str | None:
+    """Return how a marker's windows differ from those of the run, None where they do not."""
+    if len(marked) != len(ran):
+        return f"the marker bounds {len(marked)} windows, the agent ran {len(ran)}"
+    if timeless:
+        return None
+    for number, (edge, window) in enumerate(zip(marked, ran, strict=True), 1):
+        if _differ(edge.length_s, window.length_s, error_s):
+            found, wanted = format_duration(edge.length_s), format_duration(window.length_s)
+            return f"window {number} is {found} long by the marker, {wanted} by the agent"
+        since, ran_since = edge.start_s - marked[0].start_s, window.start_s - ran[0].start_s
+        if _differ(since, ran_since, error_s):
+            found, wanted = format_duration(since), format_duration(ran_since)
+            return f"window {number} begins {found} after the first by the marker, {wanted} by the agent"
+    return None
+
+
+def _differ(marked_s: float, ran_s: float, error_s: float) -> bool:
+    return abs(marked_s - ran_s) > MOST_LENGTH_RATIO * ran_s + 2 * error_s
 
 
 def _fit_of_offsets(measured: PassMeasurement, windows: Sequence[Window]) -> ClockFit | None:

@@ -7,7 +7,7 @@ import statistics
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgeprof.records.energy import EnergyReport
-from edgeprof.records.result import Metric, Warned
+from edgeprof.records.result import Metric
 from edgeprof.stats import median_bounds
 from edgeprof.summary.summarise import absent
 from edgeprof.units import format_value
@@ -75,17 +75,17 @@ def energy_metrics(
     figure of a metric is the median over windows. What was refused is absent with its reason.
     """
     from edgeprof.power.energy import AROUND, measure_windows  # noqa: PLC0415  numpy is imported when a trace is at hand
+    from edgeprof.power.findings import findings_of  # noqa: PLC0415  the same
 
     measured = measure_windows(trace, windows, alignment, guard_s=guard_s, asked=idle or AROUND)
     metrics = _metrics(trace, measured, idle_state, basis)
     metrics |= cost_and_carbon(metrics["energy_per_inference_j"], priced)
-    findings = tuple(_findings(trace, measured, windows))
     return EnergyReport(
         trace=measured.trace,
         alignment=measured.alignment,
         windows=measured.windows,
         metrics=metrics,
-        findings=findings,
+        findings=findings_of(trace, measured),
     )
 
 
@@ -98,13 +98,6 @@ def _metrics(trace: PowerTrace, measured: Measured, idle_state: str, basis: Basi
         method=f"gross: all that {covers} drew in a window, over its inferences", basis=basis,
         reason=reason or NO_INFERENCES, seconds=_seconds_per_inference(windows),
     )  # fmt: skip
-    idle_reason = reason or next((w.idle_reason for w in windows if w.idle_reason), None)
-    above = _median(
-        "energy_above_idle_j", [w.energy_above_idle_j for w in windows],
-        _systematic(trace, measured)._replace(offset_w=0.0),
-        method=f"gross less idle ({idle_state}), measured beside each window; not for battery life",
-        basis=basis, reason=idle_reason or NO_INFERENCES, seconds=0.0,
-    )  # fmt: skip
     average = _median(
         "power_average_w", [w.power_average_w for w in windows], _systematic(trace, measured),
         method=f"of {covers} over the windows", basis=basis, reason=reason or "no window", seconds=1.0,
@@ -116,12 +109,32 @@ def _metrics(trace: PowerTrace, measured: Measured, idle_state: str, basis: Basi
     )  # fmt: skip
     return {
         "energy_per_inference_j": each,
-        "energy_above_idle_j": above,
+        "energy_above_idle_j": _above_idle(trace, measured, idle_state, basis, reason),
         "power_average_w": average,
         "power_peak_w": _peak(windows, covers, basis, reason),
         "power_idle_w": idle,
         "inferences_per_joule": _inverse(each),
     }
+
+
+def _above_idle(trace: PowerTrace, measured: Measured, idle_state: str, basis: Basis, reason: str | None) -> Metric:
+    """Return the median of all windows with their sign; absent where it is not told apart from nothing."""
+    from edgeprof.power.energy import unresolved  # noqa: PLC0415  numpy, the same
+
+    values = [window.energy_above_idle_j for window in measured.windows]
+    reason = reason or next((window.idle_reason for window in measured.windows if window.idle_reason), None)
+    found = _median(
+        "energy_above_idle_j", values, _systematic(trace, measured)._replace(offset_w=0.0),
+        method=f"gross less idle ({idle_state}), measured beside each window; not for battery life",
+        basis=basis, reason=reason or NO_INFERENCES, seconds=0.0,
+    )  # fmt: skip
+    if found.value is None:
+        return found
+    known = [value for value in values if value is not None]
+    low = min(known) if found.low is None else found.low
+    high = max(known) if found.high is None else found.high
+    nothing = unresolved(trace, measured.windows, low, high)
+    return found if nothing is None else absent(basis, nothing, found.method)
 
 
 def _covers(trace: PowerTrace) -> str:
@@ -272,39 +285,3 @@ def _scaled(each: Metric, factor: float, assumption: str) -> Metric:
         scope=each.scope,
         assumptions=(assumption,),
     )
-
-
-# ── findings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _findings(trace: PowerTrace, measured: Measured, windows: Sequence[Window]) -> list[Warned]:
-    found = [Warned(code="trace", text=note, advice="") for note in trace.notes]
-    for number, window in enumerate(measured.windows, 1):
-        if window.reason:
-            found.append(Warned(code="window-refused", text=f"window {number}: {window.reason}", advice=""))
-        elif window.gap_ratio > ROUNDING_RATIO:
-            text = f"window {number}: {window.gap_ratio:.2%} of it is missing in the trace, and so is its energy"
-            found.append(Warned(code="window-gap", text=text, advice=""))
-    mixed = [(number, w.idle_note) for number, w in enumerate(measured.windows, 1) if w.idle_note]
-    if mixed:
-        where = ", ".join(str(number) for number, _ in mixed)
-        text = f"around window{'s' if len(mixed) > 1 else ''} {where}: {mixed[0][1]}"
-        advice = "a warm-up or a transfer beside a window does this; gross energy is not touched"
-        found.append(Warned(code="idle-mixed", text=text, advice=advice))
-    if windows and not any(window.reason is None for window in measured.windows):
-        found.append(
-            Warned(code="no-energy", text="no window gives an energy", advice="the reasons stand above, one a window")
-        )
-    if trace.accuracy is None or trace.accuracy.gain_ratio is None:
-        text = "how accurate the instrument is, is not known: the bounds hold repetition and alignment alone"
-        found.append(
-            Warned(
-                code="accuracy-unknown",
-                text=text,
-                advice="its data sheet says it; edgeprof energy --accuracy 1% declares it",
-            )
-        )
-    if measured.alignment.quality == "weak":
-        text = "the windows were laid over the trace by correlation, the weakest way"
-        found.append(Warned(code="weak-alignment", text=text, advice="a marker pin makes it exact"))
-    return found

@@ -68,7 +68,13 @@ def energy_of_recording(
         idle=IdleAsked(options.idle_span_s, options.idle_side),
         priced=Priced(options.price_usd_per_kwh, options.grid_g_per_kwh),
     )
-    return replace(report, findings=(*findings, *report.findings))
+    return replace(report, findings=(*findings, *map(_with_option, report.findings)))
+
+
+def _with_option(found: Warned) -> Warned:
+    """Return a finding with what the command line of a recording can do about it; a run's has no such option."""
+    declares = "its data sheet says it; edgeprof energy --accuracy 1% declares it"
+    return replace(found, advice=declares) if found.code == "accuracy-unknown" else found
 
 
 def _windows(

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from edgeprof.power.trace import Bits
 
 DIGITS = 8
+EITHER = "--column 'counter=HEADER' or --column 'energy=HEADER' tells"
+SELDOM_RATIO = 0.2
+"""Of rises: a column that falls no oftener than that is no row of samples."""
 VOLTAGE_HINT = "--voltage 3.3 gives it, where the supply is constant"
 
 
@@ -56,6 +59,8 @@ def trace_of_table(table: Table, source: str, options: EnergyOptions) -> PowerTr
         accuracy=accuracy,
         notes=tuple(notes),
     )
+    if options.counter_range_j is not None and ("power" in si or amps is not None):
+        raise _range_unused(source, "its power is not made of energies")
     if "power" in si:
         return cleaned(made._replace(power_w=si["power"]))
     if amps is not None:
@@ -67,19 +72,14 @@ def trace_of_table(table: Table, source: str, options: EnergyOptions) -> PowerTr
 
 def _of_energies(made: PowerTrace, si: dict[str, Floats], options: EnergyOptions) -> PowerTrace:
     """Return a trace of energies: a counter's readings, or the energy of each sample's own interval."""
+    samples = "energy" in {role for role, _ in options.columns}
+    if samples and options.counter_range_j is not None:
+        raise _range_unused(made.source, "--column says that its energies are of each sample")
     counter = si.get("counter")
-    if counter is None:
-        energy = si["energy"]
-        steps = np.diff(energy[np.isfinite(energy)])
-        if len(steps) and np.all(steps >= 0) and np.any(steps > 0):
-            counter = energy
-        elif len(steps) and np.all(steps == 0):
-            raise UsageError(
-                f"the energies of {made.source} are all the same: a counter that stands still, or equal samples?",
-                hint="--column 'counter=HEADER' or --column 'energy=HEADER' tells",
-            )
-    asked = {role for role, _ in options.columns}
-    if counter is not None and "energy" not in asked:
+    if counter is None and not samples:
+        counts = options.counter_range_j is not None or _is_counter(made.source, si["energy"])
+        counter = si["energy"] if counts else None
+    if counter is not None and not samples:
         keep = cleaned(made._replace(power_w=counter))  # times that run back break the counter too
         power_w, notes = power_of_counter(keep.time_s, keep.power_w, range_j=options.counter_range_j)
         notes.insert(0, "power is the difference of an energy counter's readings")
@@ -91,6 +91,32 @@ def _of_energies(made: PowerTrace, si: dict[str, Floats], options: EnergyOptions
     step_s = np.diff(trace.time_s)
     length_s = np.full(len(trace.time_s), np.median(step_s) if len(step_s) else np.nan)
     return trace._replace(power_w=trace.power_w / length_s)
+
+
+def _is_counter(source: str, energy: Floats) -> bool:
+    """Tell whether energies are a counter's readings: they never fall. Refuse where they may be either.
+
+    The energies of samples fall as often as they rise. What falls hardly ever is a counter that starts again at times,
+    and taken for energies of samples it would be thousands of times what was drawn.
+    """
+    steps = np.diff(energy[np.isfinite(energy)])
+    falls, rises = int((steps < 0).sum()), int((steps > 0).sum())
+    if len(steps) and not rises and not falls:
+        raise UsageError(
+            f"the energies of {source} are all the same: a counter that stands still, or equal samples?", hint=EITHER
+        )
+    if falls and falls <= SELDOM_RATIO * rises:
+        raise UsageError(
+            f"the energies of {source} rise {rises:,} times and fall {falls:,}:"
+            " a counter that starts again, or samples?",
+            hint=f"--counter-range 262144J says where it starts again; {EITHER}",
+        )
+    return rises > 0 and not falls
+
+
+def _range_unused(source: str, why: str) -> UsageError:
+    hint = "leave it out, or --column 'counter=HEADER' names the counter"
+    return UsageError(f"--counter-range is of no use for {source}: {why}", hint=hint)
 
 
 _MARKERS = frozenset({"marker", "bits"})

@@ -62,6 +62,8 @@ class PowerTrace(NamedTuple):
 
     Otherwise it is a point on a curve, and the curve between two is a straight line.
     """
+    lost: str = ""
+    """Why the instrument ended before it was asked to; empty: it did not."""
 
 
 def period_s(trace: PowerTrace) -> float:

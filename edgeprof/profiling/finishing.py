@@ -10,13 +10,12 @@ from edgeprof.battery import with_battery
 from edgeprof.diagnosis import advise
 from edgeprof.errors import EdgeprofError, OutputUnwritable
 from edgeprof.judging.checking import never_in
-from edgeprof.judging.limits import judge
+from edgeprof.judging.marks import judge_result, run_findings
 from edgeprof.oracle.reference import check_outputs
 from edgeprof.profiling.powered import with_energy
 from edgeprof.records.result import Result, Warned
 from edgeprof.store import keep_result, write_result
 from edgeprof.summary.results import filled_result, tainted
-from edgeprof.summary.throttling import marked_findings
 from edgeprof.targets import board_folders, runs_programs
 
 if TYPE_CHECKING:
@@ -51,9 +50,9 @@ def finish(begun: Result, ready: Ready, outcome: Outcome, power: PowerSource) ->
 def judged(
     result: Result, rules: Sequence[Limit], accept_basis: Sequence[Basis], gate: Literal["target", "hard"]
 ) -> Result:
-    """Return the result with the limits' findings after its own."""
-    findings = judge(result.metrics, rules, accept_basis, gate=gate, never=never_in(result))
-    return replace(result, findings=(*result.findings, *marked_findings(findings, result.warnings)))
+    """Return the result with the findings on the run and on its limits after those that it has."""
+    findings = judge_result(result, rules, accept_basis, gate=gate, never=never_in(result))
+    return replace(result, findings=(*result.findings, *run_findings(result), *findings))
 
 
 def _with_outputs_checked(result: Result, ready: Ready, measurement: Measurement) -> Result:

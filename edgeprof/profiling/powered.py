@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from msgspec.structs import replace
 
-from edgeprof.errors import UsageError
+from edgeprof.errors import EdgeprofError, UsageError
 from edgeprof.meters import is_meter, open_meter, parse_meter
 from edgeprof.records.events import ClockBracketed, PassEnded
 from edgeprof.records.result import Warned
 from edgeprof.records.sensors import SensorSeries
+from edgeprof.summary.summarise import absent
+from edgeprof.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from edgeprof.battery.options import BatteryOptions
     from edgeprof.meters import Meter
@@ -27,7 +31,17 @@ if TYPE_CHECKING:
 ONBOARD = "onboard"
 DRAWN_POINTS = 4000
 """Of an instrument's trace that stays in the result, each the mean of what it stands for; the energy is of all."""
+RECORDINGS = frozenset({".csv", ".tsv", ".txt", ".npz", ".bin"})
+"""What a recording is called that may yet come."""
+CLOCKS_S = 2.0
+"""How far the date of a file may be off: some file systems keep it to two seconds."""
+EPOCH_S = 1e9
+"""Times above this count from 1970: no recording takes thirty years."""
 HINT = "--power onboard, ppk2:///dev/ttyACM1?voltage=3300mV, or a recording such as trace.csv"
+IN_PARALLEL = (
+    "start the recorder first, then edgeprof, and let it write FILE until the run is over; on a terminal edgeprof waits"
+    " for a recording to be exported then"
+)
 
 
 def check_power(text: str) -> str:
@@ -37,9 +51,16 @@ def check_power(text: str) -> str:
     if is_meter(text):
         parse_meter(text)
         return text
-    if not Path(text).is_file():
+    path = Path(text)
+    to_come = not path.exists() and path.suffix.lower() in RECORDINGS and path.absolute().parent.is_dir()
+    if not path.is_file() and not to_come:
         raise UsageError(f"--power {text} is neither onboard, nor an instrument, nor a file that is there", hint=HINT)
     return text
+
+
+def is_recording(text: str) -> bool:
+    """Tell whether --power names the file of another program's recording: it holds one run and no other."""
+    return text not in {"", ONBOARD} and not is_meter(text)
 
 
 def supplied(battery: BatteryOptions, power: str) -> BatteryOptions:
@@ -48,11 +69,25 @@ def supplied(battery: BatteryOptions, power: str) -> BatteryOptions:
     return battery._replace(supply_v=voltage) if battery.supply_v is None and voltage else battery
 
 
-class PowerSource:
-    """The instrument of one run: open while the board runs, recording during its energy pass."""
+class Unread(NamedTuple):
+    """Why the recording that --power names says nothing of this run, and what mends it."""
 
-    def __init__(self, text: str, plan: Plan) -> None:
+    reason: str
+    advice: str
+
+
+class PowerSource:
+    """The instrument of one run: open while the board runs, recording during its energy pass.
+
+    A recording on disk is another program's: it records while the board runs, and its file is read when that is over.
+    A file that was not written since the run began holds another run, whatever its windows are like. `ask` asks a
+    person; who is there to be asked may export the recording when the run is over.
+    """
+
+    def __init__(self, text: str, plan: Plan, ask: Callable[[str], bool] | None = None) -> None:
         self._text = text
+        self._ask = ask
+        self._began_s = 0.0
         self._energy = next((index for index, asked in enumerate(plan.passes) if asked.kind == "energy"), None)
         self._stack = ExitStack()
         self._meter: Meter | None = None
@@ -61,6 +96,12 @@ class PowerSource:
         self.trace: PowerTrace | None = None
 
     def __enter__(self) -> Self:
+        self._began_s = time.time()  # the wall clock: the one that dates files
+        if is_recording(self._text) and self._ask is None and not Path(self._text).exists():
+            raise UsageError(
+                f"--power {self._text} is neither onboard, nor an instrument, nor a file that is there",
+                hint=IN_PARALLEL,
+            )
         if self._energy is not None and is_meter(self._text):
             self._meter = self._stack.enter_context(open_meter(self._text))
         return self
@@ -97,32 +138,94 @@ class PowerSource:
             self._recording = False
             self.trace = self._meter.stop().trace
 
-    def recorded(self) -> PowerTrace | None:
-        """Return the instrument's trace, or what the named file holds; None for the board's own sensors."""
-        if self.trace is not None or self._text in {"", ONBOARD} or is_meter(self._text):
+    def recorded(self) -> PowerTrace | Unread | None:
+        """Return the instrument's trace, or what the named file holds of this run; None for the board's own sensors."""
+        if not is_recording(self._text) or self._energy is None:
             return self.trace
+        path = Path(self._text)
+        if self._ask is not None and not self._written_since(path):
+            with suppress(KeyboardInterrupt):  # who stops here does without the energy, not without the run
+                self._ask(f"The run is over. End the recording and export it to {path}. Is it there?")
+        try:
+            return self._read(path)
+        except EdgeprofError as error:
+            from edgeprof.power.measurements import reason_of  # noqa: PLC0415  only for a recording
+
+            return Unread(
+                reason_of(error), f"edgeprof energy {path} reads it alone, with options for what it leaves out"
+            )
+
+    def _written_since(self, path: Path) -> bool:
+        return path.is_file() and path.stat().st_mtime >= self._began_s - CLOCKS_S
+
+    def _read(self, path: Path) -> PowerTrace | Unread:
         from edgeprof.power.options import EnergyOptions  # noqa: PLC0415  only for a recording
         from edgeprof.power.recordings import read_trace  # noqa: PLC0415  the same
 
-        return read_trace(self._text, EnergyOptions())
+        if not path.is_file():
+            return Unread(f"{path} was not there when the run was over", IN_PARALLEL)
+        if not self._written_since(path):
+            written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(path.stat().st_mtime))
+            return Unread(f"{path} was last written at {written}, before this run began: it holds another", IN_PARALLEL)
+        trace = read_trace(path, EnergyOptions())
+        first_s, last_s = float(trace.time_s[0]), float(trace.time_s[-1])
+        if first_s > EPOCH_S and last_s < self._began_s - CLOCKS_S:
+            ended = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(last_s))
+            return Unread(f"the times of {path} end at {ended}, before this run began: it holds another", IN_PARALLEL)
+        return trace
 
 
 def with_energy(
-    result: Result, measurement: Measurement, trace: PowerTrace | None, priced: Priced | None = None
+    result: Result, measurement: Measurement, trace: PowerTrace | Unread | None, priced: Priced | None = None
 ) -> Result:
-    """Return the result with the energy of its windows, by an external trace or the board's own sensors."""
-    from edgeprof.power.measurements import result_energy  # noqa: PLC0415  the same
-    from edgeprof.power.metrics import UNPRICED  # noqa: PLC0415  only where power was measured
+    """Return the result with the energy of its windows, by an external trace or the board's own sensors.
 
+    An instrument that was lost while windows were still to come leaves the result partial, as a lost board does: what
+    was asked for was measured in part. Where all windows were over, nothing is missing, and that is said.
+    """
+    from edgeprof.power.measurements import result_energy  # noqa: PLC0415  the same
+    from edgeprof.power.metrics import NAMES, UNPRICED  # noqa: PLC0415  only where power was measured
+
+    if isinstance(trace, Unread):
+        unknown = {name: absent(measurement.basis, trace.reason) for name in NAMES}
+        return replace(result, metrics={**result.metrics, **unknown}, warnings=(*result.warnings, _refused(trace)))
     metrics, breakdown = result_energy(measurement, trace, priced=priced or UNPRICED)
-    warnings = tuple(Warned(**words) for words in breakdown.get("findings", ()) if words["code"] != "trace")
+    lost = () if trace is None else _lost(trace, breakdown)
+    if trace is not None and trace.clock == "instrument" and not breakdown:
+        lost = (_refused(Unread(metrics[NAMES[0]].reason or "", IN_PARALLEL)),)
+        trace = None  # what may be of another run is not drawn beside this one
+    warnings = (*lost, *(Warned(**words) for words in breakdown.get("findings", ()) if words["code"] != "trace"))
     return replace(
         result,
+        status="partial" if any(one.code == "instrument-lost" for one in lost) else result.status,
         metrics={**result.metrics, **metrics},
         breakdowns={**result.breakdowns, **({"energy": breakdown} if breakdown else {})},
-        sensors=result.sensors if trace is None else (*result.sensors, drawn(trace, measurement)),
+        sensors=result.sensors
+        if trace is None or not len(trace.time_s)
+        else (*result.sensors, drawn(trace, measurement)),
         warnings=(*result.warnings, *warnings),
     )
+
+
+def _refused(unread: Unread) -> Warned:
+    return Warned(code="recording-refused", text=unread.reason, advice=unread.advice)
+
+
+def _lost(trace: PowerTrace, breakdown: Mapping[str, Any]) -> tuple[Warned, ...]:
+    """Return what to say of an instrument that ended by itself."""
+    if not trace.lost:
+        return ()
+    windows = breakdown.get("windows", ())
+    missing = sum(1 for window in windows if window["reason"])
+    lasted = float(trace.time_s[-1] - trace.time_s[0]) if len(trace.time_s) else 0.0
+    text = f"{trace.source} ended by itself after {format_duration(lasted)}: {trace.lost}"
+    if windows and not missing:
+        return (Warned(code="instrument-ended", text=f"{text}; all windows were over", advice="check its cable"),)
+    of = f"{missing} of {len(windows)} windows have no energy" if windows else "no window has an energy"
+    advice = (
+        "check its cable and its hub's supply, then repeat the run: the energy that is here is of the other windows"
+    )
+    return (Warned(code="instrument-lost", text=f"{text}; {of}", advice=advice),)
 
 
 def drawn(trace: PowerTrace, measurement: Measurement) -> SensorSeries:

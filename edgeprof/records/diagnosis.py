@@ -44,9 +44,9 @@ class Effect(Struct, frozen=True, kw_only=True):
     """
 
     metric: str
-    now: float
-    low: float | None = None
-    high: float | None = None
+    now: int | float
+    low: int | float | None = None
+    high: int | float | None = None
 
 
 class Advice(Struct, frozen=True, kw_only=True):

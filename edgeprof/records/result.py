@@ -178,16 +178,17 @@ class Metric(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One figure and how it was got. Not measured: value null with its reason.
 
     `low` and `high` bound the figure with `confidence`; `scope` says what they hold for: `within-run` bounds say
-    nothing about another launch and are never used to compare.
+    nothing about another launch and are never used to compare. A whole number of bytes is an integer, in the file and
+    when it is read again: a redrawn result is the same to the byte.
     """
 
-    value: float | None
+    value: int | float | None
     basis: Basis
     count: int | None
     method: str
     reason: str | None = None
-    low: float | None = None
-    high: float | None = None
+    low: int | float | None = None
+    high: int | float | None = None
     confidence: float | None = None
     scope: Literal["within-run", "across-launches"] | None = None
     assumptions: tuple[str, ...] = ()
@@ -200,8 +201,8 @@ class Finding(Struct, frozen=True, kw_only=True):
     metric: str
     verdict: Verdict
     tier: Tier
-    value: float | None
-    threshold: float | None
+    value: int | float | None
+    threshold: int | float | None
     unit: str
     basis: str | None
     source: str

@@ -26,4 +26,6 @@ def advice_left(advice: tuple[Advice, ...], count: int = SHOWN) -> str:
 
 def _says_little(one: Advice) -> bool:
     timed = [effect for effect in one.effects if effect.metric == "latency_p50_s" and effect.low]
+    if one.kind == "batch":  # it gains items, and its inferences become longer
+        return False
     return one.bound_by == "unknown" or any(effect.now < WORTH * (effect.low or 0.0) for effect in timed)

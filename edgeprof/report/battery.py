@@ -29,6 +29,10 @@ def render_battery(report: BatteryReport, format_name: str) -> str:
             return msgspec.json.format(msgspec.json.encode(report), indent=1).decode()
         case "markdown":
             return "\n".join(_markdown(report))
+        case "html":
+            from edgeprof.report.battery_html import battery_page  # noqa: PLC0415  only for a page
+
+            return battery_page(report)
         case _:
             return "\n".join(_table(page(), report))
 
@@ -50,6 +54,10 @@ def render_cells(format_name: str) -> str:
     titles = ("cell", "chemistry", "nominal", "capacity", "rated at", "continuous", "pulse")
     if format_name == "markdown":
         return "\n".join(_markdown_table(titles, rows))
+    if format_name == "html":
+        from edgeprof.report.battery_html import cells_page  # noqa: PLC0415  only for a page
+
+        return cells_page(titles, rows)
     return "\n".join(columns(page(), [Column(title, right=place > 1) for place, title in enumerate(titles)], rows))
 
 
@@ -97,13 +105,13 @@ def _current(current_a: float | None) -> str:
 def _table(paper: Page, report: BatteryReport) -> Iterator[str]:
     for line in wrapped(printable(verdict(report)), paper.width):
         yield paper.styled(line, "bold")
-    yield from _hanging(paper, _context(report), "dim")
+    yield from _hanging(paper, context(report), "dim")
     yield ""
-    yield from columns(paper, _titles("what draws", "mean at the cell", "share"), _consumers(report))
+    yield from columns(paper, _titles("what draws", "mean at the cell", "share"), consumers(report))
     if report.what_if:
         yield ""
         head = [*_titles("what if", "life", "range"), Column("most goes to", wrap=True)]
-        yield from columns(paper, head, [_changed(row) for row in report.what_if])
+        yield from columns(paper, head, [changed(row) for row in report.what_if])
     yield ""
     yield from columns(
         paper,
@@ -118,7 +126,8 @@ def _table(paper: Page, report: BatteryReport) -> Iterator[str]:
         yield from _hanging(paper, f"! {warned.text}" + (f" → {warned.advice}" if warned.advice else ""))
 
 
-def _context(report: BatteryReport) -> str:
+def context(report: BatteryReport) -> str:
+    """Return the figures behind the sentence."""
     return (
         f"{report.subject} (energy {report.energy_basis}); {format_current(report.current_average_a)} on average and"
         f" {format_current(report.current_peak_a)} at most from the cell, {format_charge(report.usable_c)} usable;"
@@ -134,11 +143,13 @@ def _titles(*titles: str) -> list[Column]:
     return [Column(title, right=place > 0) for place, title in enumerate(titles)]
 
 
-def _consumers(report: BatteryReport) -> list[list[str]]:
+def consumers(report: BatteryReport) -> list[list[str]]:
+    """Return what draws, its mean current and its share."""
     return [[one.name, format_current(one.current_a), f"{one.share_ratio:.1%}"] for one in report.consumers]
 
 
-def _changed(row: WhatIf) -> list[str]:
+def changed(row: WhatIf) -> list[str]:
+    """Return one change, the life with it, its range and what most of it goes to."""
     if row.life_s is None:
         return [row.change, "—", "", row.reason or ""]
     spread = f"{format_life(row.low_s or 0.0)} … {format_life(row.high_s or 0.0)}"
@@ -156,13 +167,13 @@ def _hanging(paper: Page, text: str, style: str = "") -> list[str]:
 def _markdown(report: BatteryReport) -> Iterator[str]:
     yield f"### Battery: {escape(report.subject)}"
     yield f"\n**{escape(verdict(report))}**\n"
-    yield f"{escape(_context(report))}."
+    yield f"{escape(context(report))}."
     yield "\n#### Where the charge goes\n"
-    yield from _markdown_table(("what draws", "mean at the cell", "share"), _consumers(report))
+    yield from _markdown_table(("what draws", "mean at the cell", "share"), consumers(report))
     if report.what_if:
         yield "\n#### What would change it\n"
         yield from _markdown_table(
-            ("what if", "life", "range", "most goes to"), [_changed(row) for row in report.what_if]
+            ("what if", "life", "range", "most goes to"), [changed(row) for row in report.what_if]
         )
     yield "\n#### Can the cell give it?\n"
     rows = [[one.verdict, one.limit, one.reason] for one in report.findings]

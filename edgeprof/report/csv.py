@@ -6,22 +6,34 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
+from edgeprof.report.overhead import overhead_reason, overhead_rows
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgeprof.records.result import Result
 
 COLUMNS = ("model", "target", "board", "metric", "value", "low", "high", "basis", "count", "reason")
+BASIS = "measured"
+"""Of the agent's own work: its clocks tell it."""
 
 
 def render(results: Sequence[Result]) -> str:
-    """Return all metrics of all results; what was not measured has an empty value and a reason."""
+    """Return all metrics of all results, then what reading sensors took, by names that begin with `sensors_`.
+
+    What is not known has an empty value and a reason.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for result in results:
+        where = (result.model.name, result.target.name, result.board.id or result.board.name)
         for name, metric in result.metrics.items():
-            where = (result.model.name, result.target.name, result.board.id or result.board.name)
             figures = (metric.value, metric.low, metric.high, metric.basis, metric.count, metric.reason)
             writer.writerow([*where, name, *["" if value is None else value for value in figures]])
+        for name, taken in overhead_rows(result).items():
+            told = (
+                ("", "", "", "", "", overhead_reason(result, name)) if taken is None else (taken, "", "", BASIS, "", "")
+            )
+            writer.writerow([*where, name, *told])
     return out.getvalue().rstrip("\n")

@@ -84,8 +84,8 @@ def _rows(paper: Page, fit: Fit, boards: Sequence[BoardFit]) -> list[str]:
     priced = any(board.price_usd is not None for board in boards)
     head = [
         Column("board"), Column("verdict"), *(Column(TITLES[name], right=True) for name in names),
-        Column("flash", right=True, spare=2), Column("memory", right=True, spare=1),
-        *([Column("price", right=True, spare=3)] if priced else []),
+        Column("flash", right=True, spare=3), Column("memory", right=True, spare=2),
+        *([Column("price", right=True, spare=1)] if priced else []),
     ]  # fmt: skip
     rows: list[list[Cell | str]] = [
         [board.board, Cell(SHORT_VERDICTS[board.verdict], VERDICT_STYLES[board.verdict]),
@@ -95,8 +95,10 @@ def _rows(paper: Page, fit: Fit, boards: Sequence[BoardFit]) -> list[str]:
     ]  # fmt: skip
     title, rule, *drawn = columns(paper, head, rows)
     lines = [title, rule]
+    dropped = priced and "price" not in title
     for board, line in zip(boards, drawn, strict=True):
-        told = wrapped(printable(why(board)), paper.width - 4)
+        cost = f"{price(board)}. " if dropped and board.price_usd is not None else ""
+        told = wrapped(printable(cost + why(board)), paper.width - 4)
         lines += [line, *(paper.styled(f"    {text}", "dim") for text in told if text)]
     return lines
 

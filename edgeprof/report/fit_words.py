@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from edgeprof.fitting.wishes import NO_CELL, NO_FIT, NOT_KNOWN, fits
 from edgeprof.records.inspection import ENERGY, LATENCY, LIFE
 from edgeprof.units import format_bytes, format_duration, format_life, format_value
 
@@ -29,10 +30,12 @@ def estimated_names(fit: Fit) -> tuple[str, ...]:
 def figure(board: BoardFit, name: str) -> str:
     """Return a figure with its interval, or a dash; nothing is estimated where the model does not fit."""
     metric = board.metrics.get(name)
-    if metric is None or metric.value is None or board.verdict == "NOT READY":
+    if metric is None or metric.value is None or not fits(board):
         return ABSENT
     mark = CONFIDENCES[board.confidence] if name != "cycles_count" else ""
     worded = _worded(name, metric.value)
+    if metric.basis == "measured":
+        return f"{worded} measured"
     if metric.low is None or metric.high is None:
         return f"{mark}{worded}"
     number, _, unit = worded.partition(" ")
@@ -75,7 +78,7 @@ def why(board: BoardFit) -> str:
     """Return why a board is not simply ready, what to shrink, and which wish it does not keep."""
     told = [] if board.verdict == "READY" else [f"{board.reason}."]
     told += [f"Shrink first: {board.shrink}."] if board.shrink else []
-    told += [f"{text}." for text in board.unmet if text not in {"does not fit", "not known whether it fits"}]
+    told += [f"{text}." for text in board.unmet if text not in {NO_FIT, NO_CELL, NOT_KNOWN}]
     return " ".join(told)
 
 
@@ -83,10 +86,12 @@ def reasons(fit: Fit) -> list[str]:
     """Return why estimates are not known, each reason once with the boards that it holds for."""
     found: dict[str, list[str]] = {}
     for board in (*fit.boards, *fit.left_out):
-        if board.verdict == "NOT READY":
+        if not fits(board):
             continue
         for name in REASONS_TOLD:
             metric = board.metrics.get(name)
+            if name == LIFE and board.verdict == "NOT READY":
+                continue  # its cell cannot drive it: the board's own line says why
             inherited = name != LATENCY and not known(board, LATENCY)
             if metric is None or metric.value is not None or not metric.reason:
                 continue

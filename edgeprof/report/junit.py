@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET  # writes only
 
+from edgeprof.report.overhead import overhead_line, overhead_rows
 from edgeprof.report.rows import heading
 
 if TYPE_CHECKING:
@@ -19,8 +20,13 @@ _unwritable = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render(results: Sequence[Result]) -> str:
-    """Return the findings of several results, a suite each."""
-    return render_suites((heading(result), result.findings) for result in results)
+    """Return the findings of several results, a suite each; its properties say what the agent's own work took."""
+    suites = []
+    for result in results:
+        suite = _suite(heading(result), result.findings)
+        suite.insert(0, _properties(result))
+        suites.append(suite)
+    return _document(suites)
 
 
 def render_check(report: CheckReport) -> str:
@@ -30,16 +36,27 @@ def render_check(report: CheckReport) -> str:
 
 def render_suites(suites: Iterable[tuple[str, Sequence[Finding]]]) -> str:
     """Return findings as one document: a suite a name, a case a finding."""
+    return _document(_suite(name, findings) for name, findings in suites)
+
+
+def _document(suites: Iterable[ET.Element]) -> str:
     root = ET.Element("testsuites", name="edgeprof")
     total = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
-    for name, findings in suites:
-        suite = _suite(name, findings)
+    for suite in suites:
         root.append(suite)
         total = {key: count + int(suite.get(key, "0")) for key, count in total.items()}
     # The schema of Jenkins' xUnit plugin gives `skipped` to a suite and not to their whole.
     root.attrib |= {key: str(count) for key, count in total.items() if key != "skipped"}
     ET.indent(root, " ")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}'
+
+
+def _properties(result: Result) -> ET.Element:
+    properties = ET.Element("properties")
+    known = {name: f"{value:.9g}" for name, value in overhead_rows(result).items() if value is not None}
+    for name, value in {"sensors": overhead_line(result), **known}.items():
+        ET.SubElement(properties, "property", name=name, value=_text(value))
+    return properties
 
 
 def _suite(name: str, findings: Sequence[Finding]) -> ET.Element:

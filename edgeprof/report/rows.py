@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgeprof.metrics import REGISTRY, metric_kind
+from edgeprof.summary.summarise import LATENCY_KINDS
 from edgeprof.units import format_value
 
 if TYPE_CHECKING:
@@ -23,6 +24,14 @@ SECTIONS = (
 )
 
 
+PASSES = (
+    ("latency back to back", ("latency_", "throughput_", "preempted_"), LATENCY_KINDS),
+    ("the whole path", ("stage_",), ("stages",)),
+    ("deadlines", ("deadline_",), ("deadline",)),
+    ("memory", ("memory_",), ("memory",)),
+)
+"""What is not shown row by row where it was not asked for: its name, its metrics, the passes that give them."""
+
 SCOPES = {"within-run": " in this run", "across-launches": " across launches", "": ""}
 
 
@@ -39,15 +48,33 @@ class Row(NamedTuple):
 
 
 def sections(result: Result) -> Iterator[tuple[str, list[Row]]]:
-    """Yield the sections that have at least one metric."""
+    """Yield the sections that have at least one metric that was measured, or was to be."""
+    out = tuple(prefix for _, prefixes in _not_asked(result) for prefix in prefixes)
     for title, prefixes in SECTIONS:
         rows = [
             row_of(name, result.metrics[name])
             for name in REGISTRY
-            if name in result.metrics and name.startswith(prefixes)
+            if name in result.metrics
+            and name.startswith(prefixes)
+            and (result.metrics[name].value is not None or not name.startswith(out))
         ]
         if rows:
             yield title, rows
+
+
+def not_in_this_run(result: Result) -> str:
+    """Return what the plan did not ask for, in a line; empty where it asked for all that a result has names for."""
+    names = [
+        title
+        for title, prefixes in _not_asked(result)
+        if any(name.startswith(prefixes) and metric.value is None for name, metric in result.metrics.items())
+    ]
+    return f"not in this run: {', '.join(names)}" if names else ""
+
+
+def _not_asked(result: Result) -> Iterator[tuple[str, tuple[str, ...]]]:
+    kinds = {one.kind for one in result.plan.passes}
+    yield from ((title, prefixes) for title, prefixes, of in PASSES if kinds.isdisjoint(of))
 
 
 def row_of(name: str, metric: Metric) -> Row:

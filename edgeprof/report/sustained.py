@@ -8,10 +8,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from edgeprof.report.escaping import escape
 from edgeprof.units import format_duration, format_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -30,6 +31,26 @@ def over_time(result: Result) -> Iterator[RenderableType]:
         yield Text(f"{launch}: {deadline_line(found)}")
 
 
+def over_time_markdown(result: Result) -> Iterator[str]:
+    """Yield the first row of each long run against its last, all rows folded, and the misses of each deadline run."""
+    for launch, found in result.breakdowns.get("sustained", {}).items():
+        rows, (first, *rest) = found["rows"], sustained_lines(found)
+        yield f"\n#### Over time, {escape(launch)}\n"
+        yield from _markdown_rows([rows[0], rows[-1]] if len(rows) > 1 else rows)
+        yield f"\n{escape(first)}\n"
+        yield f"<details><summary>All {len(rows)} rows, and the throttled part</summary>\n"
+        yield from _markdown_rows(rows)
+        yield from ("", *(f"- {escape(line)}" for line in rest), "", "</details>")
+    for launch, found in result.breakdowns.get("deadline", {}).items():
+        yield f"\n{escape(launch)}: {escape(deadline_line(found))}"
+
+
+def _markdown_rows(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    yield f"| {' | '.join(COLUMNS)} |"
+    yield f"|{' ---: |' * len(COLUMNS)}"
+    yield from (f"| {' | '.join(_cells(row))} |" for row in rows)
+
+
 def _curve(launch: str, found: dict[str, Any]) -> Table:
     table = Table(
         title=f"Over time, {launch}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0)
@@ -37,17 +58,21 @@ def _curve(launch: str, found: dict[str, Any]) -> Table:
     for title in COLUMNS:
         table.add_column(title, justify="right", no_wrap=True)
     for row in found["rows"]:
-        table.add_row(
-            format_duration(row["start_s"]),
-            f"{row['samples_count']:,}",
-            format_duration(row["p50_s"]),
-            "—" if row["p95_s"] is None else format_duration(row["p95_s"]),
-            _shown("x_celsius", row["temperature_celsius"]),
-            "—" if row["frequency_hz"] is None else f"{row['frequency_hz'] / 1e6:,.0f} MHz",
-            _shown("x_w", row["power_w"]),
-            f"{row['throttled_ratio'] * 100:.0f} %",
-        )
+        table.add_row(*_cells(row))
     return table
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        format_duration(row["start_s"]),
+        f"{row['samples_count']:,}",
+        format_duration(row["p50_s"]),
+        "—" if row["p95_s"] is None else format_duration(row["p95_s"]),
+        _shown("x_celsius", row["temperature_celsius"]),
+        "—" if row["frequency_hz"] is None else f"{row['frequency_hz'] / 1e6:,.0f} MHz",
+        _shown("x_w", row["power_w"]),
+        f"{row['throttled_ratio'] * 100:.0f} %",
+    )
 
 
 def _shown(name: str, value: float | None) -> str:

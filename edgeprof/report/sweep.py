@@ -11,6 +11,7 @@ from rich.text import Text
 from edgeprof.profiling.sweeping import sweep_of
 from edgeprof.report.console import captured, text_console
 from edgeprof.report.escaping import escape
+from edgeprof.report.overhead import overhead_line, overhead_rows
 from edgeprof.units import format_value
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def render_sweep(results: Sequence[Result]) -> str:
     console = text_console()
     console.print(table)
     console.print(Text(FOOT, style="dim"))
+    console.print(Text(_overhead(results), style="dim"))
     for line in _remarks(results):
         console.print(Text(f"! {line}", style="yellow"))
     return captured(console)
@@ -101,9 +103,18 @@ def render_sweep_markdown(results: Sequence[Result]) -> str:
         *(f"| {' | '.join(map(escape, _cells(row)))} |" for row in sweep_rows(results)),
         "",
         FOOT,
+        "",
+        escape(_overhead(results)),
         *(f"\n> {escape(line)}" for line in _remarks(results)),
     ]
     return "\n".join(lines)
+
+
+def _overhead(results: Sequence[Result]) -> str:
+    """Return what reading sensors took of the board, of the variant that it took most of."""
+    most = max(results, key=lambda result: overhead_rows(result)["sensors_share_ratio"] or 0.0)
+    which = f" ({most.variant}, the most of them)" if overhead_rows(most)["sensors_share_ratio"] else ""
+    return f"{overhead_line(most)}{which}"
 
 
 def heading(results: Sequence[Result]) -> str:

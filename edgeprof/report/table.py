@@ -10,10 +10,11 @@ from rich.text import Text
 
 from edgeprof.report.advice import HEADING, advice_left, shown_advice
 from edgeprof.report.console import VERDICT_STYLES, captured, text_console
-from edgeprof.report.rows import heading, sections
+from edgeprof.report.overhead import overhead_line
+from edgeprof.report.resting import battery_lines, energy_lines
+from edgeprof.report.rows import heading, not_in_this_run, sections
 from edgeprof.report.sustained import over_time
 from edgeprof.report.sweep import is_sweep, render_sweep
-from edgeprof.summary.sensors import sensor_line
 from edgeprof.units import format_duration
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ def _draw(console: Console, result: Result) -> None:
     style = "bold" if result.status == "complete" else "bold yellow"
     console.print(Text(heading(result) + ("" if result.status == "complete" else "  [partial]"), style=style))
     console.print(_metrics(result))
+    for remark in (not_in_this_run(result), *energy_lines(result), *battery_lines(result)):
+        if remark:
+            console.print(Text(remark, style="dim"))
     for drawn in over_time(result):
         console.print(drawn)
     if result.operators:
@@ -52,9 +56,7 @@ def _draw(console: Console, result: Result) -> None:
         console.print(line)
     for warned in result.warnings:
         console.print(_warning(warned))
-    sensors = sensor_line(result.breakdowns.get("sensors", {}))
-    if sensors:
-        console.print(Text(sensors, style="dim"))
+    console.print(Text(overhead_line(result), style="dim"))
     console.print(Text(_foot(result), style="dim"))
 
 

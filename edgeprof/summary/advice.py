@@ -11,7 +11,7 @@ from edgeprof.summary.sustained import slowed
 from edgeprof.wire import THROTTLED, WARMUP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from edgeprof.records.result import Measurement, PassMeasurement
 
@@ -82,14 +82,19 @@ def _samples(measurement: Measurement) -> Iterator[Warned]:
 
 
 def _throttled(measurement: Measurement) -> Iterator[Warned]:
-    flags = [f for m in measurement.passes if m.kind in LATENCY_KINDS for f in m.samples.flags if not f & WARMUP]
-    share = sum(bool(flag & THROTTLED) for flag in flags) / len(flags) if flags else 0
+    latency = [measured for measured in measurement.passes if measured.kind in LATENCY_KINDS]
+    share = _throttled_share(latency) or _throttled_share(measurement.passes)  # of a deadline or energy pass alone
     if share:
         yield Warned(
             code="throttled",
             text=f"{share * 100:.0f} % of the samples were taken while the board throttled",
             advice="cool it or lower its load; until then these are the figures of a throttled board",
         )
+
+
+def _throttled_share(passes: Iterable[PassMeasurement]) -> float:
+    flags = [flag for measured in passes for flag in measured.samples.flags if not flag & WARMUP]
+    return sum(bool(flag & THROTTLED) for flag in flags) / len(flags) if flags else 0.0
 
 
 def _noise(measurement: Measurement) -> Iterator[Warned]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from edgeprof.metrics import PERCENTILES
 from edgeprof.records.result import Metric
 from edgeprof.summary.summarise import absent, percentile_metric, why_absent
+from edgeprof.summary.sustained import part_figures, steady_samples
 from edgeprof.units import format_duration
 from edgeprof.wire import WARMUP
 
@@ -30,13 +31,15 @@ MOST_KEPT = 2000
 class Served(NamedTuple):
     """The releases of one launch in order: when each was due in seconds on the agent's clock, and its latency.
 
-    `overdue` counts those that were more than a period old at the end and had not been begun.
+    `overdue` counts those that were more than a period old at the end and had not been begun; `throttled` says which
+    were served while the board throttled.
     """
 
     period_s: float
     released_s: tuple[float, ...]
     latencies_s: tuple[float, ...]
     overdue: int
+    throttled: tuple[bool, ...]
 
 
 def served_releases(measurement: Measurement, plan: Plan) -> tuple[Served, ...]:
@@ -55,7 +58,9 @@ def served_releases(measurement: Measurement, plan: Plan) -> tuple[Served, ...]:
             released, latencies = zip(*rows, strict=True)
             cut = not asked.runs or len(rows) < asked.runs
             overdue = max(0, math.floor(latencies[-1] / asked.period_s) - 1) if cut else 0
-            found.append(Served(asked.period_s, released, latencies, overdue))
+            steady = steady_samples(measured)
+            throttled = tuple(sample.throttled for sample in steady.samples) if steady else ()
+            found.append(Served(asked.period_s, released, latencies, overdue, throttled))
     return tuple(found)
 
 
@@ -114,11 +119,18 @@ def _described(launch: Served) -> dict[str, Any]:
         "missed_count": sum(missed),
         "overdue_count": launch.overdue,
         "longest_run_of_misses_count": max(runs, default=0) + (launch.overdue if missed[-1] else 0),
+        "throttled": _throttled_part(launch),
         "histogram": {"edges_s": edges, "counts": counts},
         "kept": "every release" if stride == 1 else f"the slowest of each {stride} consecutive releases",
         "released_s": [released for released, _ in kept],
         "latency_s": [latency for _, latency in kept],
     }
+
+
+def _throttled_part(launch: Served) -> dict[str, Any]:
+    apart = [latency for latency, slow in zip(launch.latencies_s, launch.throttled, strict=True) if slow]
+    missed = sum(latency > launch.period_s for latency in apart)
+    return {**part_figures(apart, "was throttled"), "missed_count": missed}
 
 
 def histogram(latencies_s: Sequence[float]) -> tuple[list[float], list[int]]:

@@ -39,7 +39,7 @@ def sensor_series(measurement: Measurement) -> tuple[SensorSeries, ...]:
         for series in measured.sensors:
             key = (series.name, series.quantity, series.source, series.rail)
             merged[key] = _joined(merged[key], series) if key in merged else series
-    return tuple(merged.values())
+    return tuple(one for one in merged.values() if one.name != ROUNDS or one.value)  # no round: there is no sensor
 
 
 def sensor_metrics(measurement: Measurement) -> dict[str, Metric]:

@@ -91,7 +91,8 @@ def _start_up(measurement: Measurement) -> dict[str, Metric]:
 
 
 def _latency(measurement: Measurement, launches: tuple[Launch, ...]) -> dict[str, Metric]:
-    names = ("latency_min_s", "latency_mean_s", "latency_std_s", "latency_max_s", *PERCENTILES)
+    percentiles = [name for name in PERCENTILES if name.startswith("latency_")]
+    names = ("latency_min_s", "latency_mean_s", "latency_std_s", "latency_max_s", *percentiles)
     if not launches:
         reason = why_absent(measurement, LATENCY_KINDS)
         return {name: absent(measurement.basis, reason) for name in (*names, "throughput_hz", "preempted_ratio")}

@@ -31,6 +31,9 @@ ROWS, FEWEST_IN_A_ROW = 10, 5
 SLOWED_RATIO, THROTTLED_RATIO, CLOCK_DROP_RATIO = 1.05, 1.10, 0.98
 NOISE_FACTOR, FEWEST_ROWS = 3.0, 5
 
+PART_PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+"""What is told of the throttled and the unthrottled part; a limit passes by the upper bounds."""
+
 NO_SENSORS = "no sensor was read during the pass"
 
 
@@ -283,8 +286,10 @@ def _described(measured: PassMeasurement) -> dict[str, Any]:
         "first_against_last": first_against_last(rows),
         "time_to_throttle_s": onset.time_s,
         "time_to_throttle_by" if onset.time_s is not None else "time_to_throttle_absent": onset.sign,
-        "throttled": _part([sample.latency_s for sample in samples if sample.throttled], "was throttled"),
-        "unthrottled": _part([sample.latency_s for sample in samples if not sample.throttled], "was not throttled"),
+        "throttled": part_figures([sample.latency_s for sample in samples if sample.throttled], "was throttled"),
+        "unthrottled": part_figures(
+            [sample.latency_s for sample in samples if not sample.throttled], "was not throttled"
+        ),
     }
 
 
@@ -311,14 +316,23 @@ def first_against_last(rows: Sequence[Row]) -> dict[str, Any]:
     return {"first_p50_s": first.p50_s, "last_p50_s": last.p50_s, "ratio": last.p50_s / first.p50_s}
 
 
-def _part(latencies: list[float], what: str) -> dict[str, Any]:
+def part_figures(latencies: list[float], what: str) -> dict[str, Any]:
+    """Return how many samples a part has and their percentiles with upper bounds, mean and largest, in seconds."""
     if not latencies:
         return {"count": 0, "reason": f"no sample {what}"}
     ordered = sorted(latencies)
-    figures = {f"p{q * 100:g}_s": _percentile(ordered, q) for q in (0.5, 0.95, 0.99)}
+    figures = {f"{name}_s": _percentile(ordered, q) for name, q in PART_PERCENTILES.items()}
     missing = [name for name, value in figures.items() if value is None]
     why = {"reason": f"too few samples for {', '.join(missing)}"} if missing else {}
-    return {"count": len(ordered), **figures, **why}
+    highs = {f"{name}_high_s": _upper_bound(ordered, q) for name, q in PART_PERCENTILES.items()}
+    return {"count": len(ordered), **figures, **highs, "mean_s": statistics.fmean(ordered), "max_s": ordered[-1], **why}
+
+
+def _upper_bound(ordered: Sequence[float], q: float) -> float | None:
+    """Return the upper end of the 95 % bounds that a percentile of the whole run has; None with too few samples."""
+    if not stats.enough_for(q, len(ordered)):
+        return None
+    return (stats.median_bounds(ordered) if q == 0.5 else stats.percentile_bounds(ordered, q)).high  # noqa: PLR2004  the median
 
 
 def slowed(measurement: Measurement) -> tuple[Warned, ...]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec.structs import replace
-
 from edgeprof.records.result import Metric, Warned
 from edgeprof.summary.summarise import LATENCY_KINDS
 from edgeprof.wire import THROTTLED, WARMUP
@@ -18,7 +16,7 @@ from edgeprof.wire import THROTTLED, WARMUP
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from edgeprof.records.result import Finding, Measurement, PassMeasurement
+    from edgeprof.records.result import Measurement, PassMeasurement
     from edgeprof.records.sensors import SensorSeries
 
 LIVE_BITS, UNDER_VOLTAGE = 0xF, 0x1
@@ -63,8 +61,7 @@ def throttle_warnings(measurement: Measurement) -> Iterator[Warned]:
             text="this run is marked: the board's supply voltage fell too low during it",
             advice="use a supply and a cable made for this board; the figures are those of a starved board",
         )
-    flagged = any(sample.throttled for measured in measurement.passes for sample in steady_samples(measured))
-    if flagged:
+    if any(sample.throttled for measured in measurement.passes for sample in steady_samples(measured)):
         return  # the flags of the samples say it already
     if new & ~UNDER_VOLTAGE:
         text = f"this run is marked: during it the board said {_names(new & ~UNDER_VOLTAGE)}"
@@ -76,35 +73,6 @@ def throttle_warnings(measurement: Measurement) -> Iterator[Warned]:
         code="throttled",
         text=text,
         advice="cool it or lower its load; until then these are the figures of a throttled board",
-    )
-
-
-MARKS = {
-    "throttled": "this run is marked: the board throttled during it",
-    "undervoltage": "this run is marked: the supply voltage fell too low during it",
-    "throttled-before": "the board had been marked as throttled or under-voltage before the run",
-}
-TIMED = ("latency_", "deadline_", "stage_", "throughput_", "energy_", "power_", "inferences_", "battery_")
-
-
-def marked_findings(findings: Sequence[Finding], warnings: Sequence[Warned]) -> tuple[Finding, ...]:
-    """Let the findings on time and energy say that their run is marked.
-
-    Where the bits stood before the run already, what it took cannot be told: PASS, WARN and FAIL become INCONCLUSIVE. A
-    finding of the tier `info` keeps its verdict, since it never gates.
-    """
-    codes = [warned.code for warned in warnings if warned.code in MARKS]
-    marks = "; ".join(dict.fromkeys(MARKS[code] for code in codes))
-    open_ = "throttled-before" in codes
-    return tuple(
-        replace(
-            finding,
-            verdict="INCONCLUSIVE" if open_ and finding.tier != "info" else finding.verdict,
-            reason=f"{finding.reason}; {marks}",
-        )
-        if marks and finding.verdict != "SKIP" and finding.metric.startswith(TIMED)
-        else finding
-        for finding in findings
     )
 
 

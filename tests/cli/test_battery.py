@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -149,3 +150,34 @@ def test_the_library_of_cells_is_listed(edgeprof: Cli) -> None:
     for name in ("CR2032", "AA-alkaline", "L91", "18650-2500", "21700-5000", "LiPo-500", "LFP-26650-3300"):
         assert name in done.stdout
     assert len(json.loads(edgeprof("battery", "--list-cells", "--format", "json").stdout)) > 15
+
+
+def test_a_capacity_that_no_cell_has_is_refused(edgeprof: Cli) -> None:
+    done = edgeprof("battery", *WORKED, "--capacity", "1e30mAh")
+    assert done.returncode == 2
+    assert "--capacity is at most 100,000 Ah" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_page_holds_the_answer_and_needs_nothing_from_elsewhere(edgeprof: Cli) -> None:
+    done = edgeprof("battery", *WORKED, "--format", "html")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("<!DOCTYPE html>")
+    assert "One battery of 1,000 mAh lasts 16" in done.stdout
+    for words in ("Where the charge goes", "every 100 s", "What this rests on", "self-discharge", "--sleep-current"):
+        assert words in done.stdout
+    assert not re.search(r"(src|href)=.(https?:)?//", done.stdout)
+    assert "default-src &#x27;none&#x27;" in done.stdout
+
+
+def test_a_page_of_a_cell_that_is_asked_too_much_says_so_first(edgeprof: Cli) -> None:
+    done = edgeprof("battery", *COIN, "--burst", "radio=100mA*5ms", "--format", "html")
+    assert done.returncode == 1
+    assert "FAIL" in done.stdout
+    assert "cannot power this device" in done.stdout
+
+
+def test_the_cells_are_a_page_too(edgeprof: Cli) -> None:
+    done = edgeprof("battery", "--list-cells", "--format", "html")
+    assert "CR2032" in done.stdout
+    assert "</html>" in done.stdout

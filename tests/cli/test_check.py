@@ -121,6 +121,48 @@ def test_the_report_is_written_as_json_whatever_is_printed(edgeprof: Cli, kws: P
     assert json.loads((tmp_path / "report.json").read_text())["schema"] == "edgeprof.check/1"
 
 
+def test_a_limit_that_was_asked_for_and_cannot_be_judged_ends_with_6_under_strict(edgeprof: Cli, kws: Path) -> None:
+    term = ("--limit", "latency_p50_s<1s")
+    asked, strict = edgeprof("check", kws, *term), edgeprof("check", kws, *term, "--strict")
+    assert (asked.returncode, strict.returncode) == (0, 6)
+    assert "INCONCLUSIVE" in strict.stdout
+    assert "a model by itself tells model_bytes" in strict.stdout
+    skipped = edgeprof("check", kws, "--limits", "mobile", "--strict")  # latency and memory do not apply to a file
+    assert (skipped.returncode, "SKIP" in skipped.stdout) == (0, True)
+
+
+def test_a_result_that_cannot_be_judged_by_a_limit_says_what_it_tells(edgeprof: Cli, kws: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "r.json"
+    run = edgeprof(
+        "profile",
+        kws,
+        "-t",
+        "emu:cortex-m4",
+        "--no-check-outputs",
+        "--limit",
+        "latency_p50_s<1s",
+        "--strict",
+        "-o",
+        saved,
+    )
+    assert run.returncode == 6
+    ran = edgeprof("check", saved, "--limit", "latency_p50_s<1s")
+    assert ran.returncode == 0
+    assert "this result tells instructions_count" in ran.stdout
+    assert "a file" not in ran.stdout
+    assert edgeprof("check", saved, "--limits", "tinyml", "--accept-basis", "emulated").returncode in {0, 1}
+
+
+def test_a_result_of_a_run_that_throttled_is_judged_as_in_the_run(edgeprof: Cli, kws: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "r.json"
+    limits = ("--limit", "latency_p50_s<1s", "--accept-basis", "simulated", "--strict")
+    hot = "sim:raspberry-pi-5?fault=throttle&after=200"
+    assert edgeprof("profile", kws, "-t", hot, "--runs", 1000, "-o", saved, *limits).returncode == 6
+    ran = edgeprof("check", saved, *limits)
+    assert ran.returncode == 6
+    assert "this run is marked" in " ".join(ran.stdout.split())
+
+
 def test_without_limits_the_profiles_are_named(edgeprof: Cli, kws: Path) -> None:
     ran = edgeprof("check", kws)
     assert ran.returncode == 2

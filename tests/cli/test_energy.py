@@ -85,3 +85,40 @@ def test_what_cannot_be_is_told_with_exit_code_2(
     assert done.returncode == 2
     assert told in done.stderr
     assert not done.stdout
+
+
+def test_a_range_makes_a_column_of_energies_a_counter_and_both_names_of_the_output_are_taken(
+    edgeprof: Cli, tmp_path: Path
+) -> None:
+    trace, output = tmp_path / "counter.csv", tmp_path / "energy.json"
+    rows = (f"{at * 0.01:.2f},{(260 + at * 0.002) % 262.144:.4f}" for at in range(3001))
+    trace.write_text("time_s,energy_j\n" + "\n".join(rows) + "\n")
+    refused = edgeprof("energy", trace)
+    assert refused.returncode == 2
+    assert "a counter that starts again, or samples?" in refused.stderr
+    done = edgeprof("energy", trace, "--counter-range", "262.144J", "--output", output)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(output.read_text())["windows"][0]["energy_j"] == pytest.approx(6.0, rel=1e-3)
+
+
+def test_a_reading_far_below_zero_is_told(edgeprof: Cli, tmp_path: Path) -> None:
+    trace = tmp_path / "spike.csv"
+    rows = (f"{at / 1000},{-5 if at == 6000 else 0.02}" for at in range(13_000))
+    trace.write_text("time_s,current_a\n" + "\n".join(rows) + "\n")
+    done = edgeprof("energy", trace, "--voltage", "3.3", "--format", "json")
+    findings = {one["code"]: one["text"] for one in json.loads(done.stdout)["findings"]}
+    assert findings["negative-power"].startswith("1 of 13,000 samples is negative, down to -16.50 W")
+
+
+def test_a_page_holds_metrics_and_every_window_and_escapes_what_comes_from_files(
+    edgeprof: Cli, recording: Path
+) -> None:
+    named = recording.with_name("<b>trace&.csv")
+    recording.rename(named)
+    done = edgeprof("energy", named, "--voltage", "3.3", "--inferences", 100, "--format", "html")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("<!DOCTYPE html>")
+    assert "&lt;b&gt;trace&amp;.csv" in done.stdout
+    assert "<b>trace" not in done.stdout
+    assert done.stdout.count('<tr><th scope="row"') >= 6 + 6
+    assert not re.search(r"(src|href)=.(https?:)?//", done.stdout)

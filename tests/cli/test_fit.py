@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import edgeprof as library
 from edgeprof import list_boards
 from tests.conftest import REPOSITORY
 
@@ -83,6 +84,77 @@ def test_a_wrong_option_is_refused_with_what_is_known(edgeprof: Cli, arguments: 
     done = edgeprof("fit", VWW, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("core", ["Cortex-M4", "CORTEX-M4", "cortex_m4", "Cortex M4", "Cortex-M4F", "ARM Cortex-M4"])
+def test_a_core_is_known_in_every_spelling(edgeprof: Cli, core: str) -> None:
+    [board] = fitted(edgeprof, VWW, "--core", core, "--clock", "120MHz")["boards"]
+    assert (board["board"], board["engine"], board["confidence"]) == ("cortex-m4", "tflm+cmsis-nn", "known")
+    assert board["metrics"]["latency_p50_s"]["value"] is not None
+    assert library.fit(VWW, core=core, clock="120MHz").boards[0].engine == "tflm+cmsis-nn"
+
+
+@pytest.mark.parametrize("clock", ["150MHz", "150mhz", "150Mhz", "150 MHZ", "150000KHz", "0.15ghz"])
+def test_a_clock_is_known_in_every_case(edgeprof: Cli, clock: str) -> None:
+    [board] = fitted(edgeprof, VWW, "--core", "cortex-m4", "--clock", clock)["boards"]
+    assert board["name"] == "cortex-m4 at 150 MHz"
+
+
+def test_thousandths_of_a_hertz_are_no_clock(edgeprof: Cli) -> None:
+    done = edgeprof("fit", VWW, "--core", "cortex-m4", "--clock", "150mHz")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'150mHz' is not a frequency" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "engine",
+    ["tflm+mvp", "csi-nn2", "onnc+andes-nn", "leip", "self-developed", "stedge-ai", "syntiant-sdk", "hls4ml/finn"],
+)
+def test_an_engine_that_nothing_was_fitted_of_is_answered_with_why_there_is_no_number(
+    edgeprof: Cli, engine: str
+) -> None:
+    [board] = fitted(edgeprof, VWW, "--board", "nucleo-l4r5zi", "--engine", engine)["boards"]
+    metric = board["metrics"]["latency_p50_s"]
+    assert (metric["value"], board["confidence"], board["engine"]) == (None, "unknown", engine)
+    assert f"of {engine} the data has results on" in metric["reason"]
+
+
+def test_nothing_is_claimed_of_operators_that_no_list_has(edgeprof: Cli) -> None:
+    found = fitted(edgeprof, VWW, "--board", "nucleo-l4r5zi", "--engine", "x-cube-ai9+")
+    [board] = found["boards"]
+    operators = next(finding for finding in board["findings"] if finding["limit"] == "operators of x-cube-ai9+")
+    assert operators["verdict"] == "SKIP"
+    assert "which operators x-cube-ai9+ has is not known" in board["reason"]
+    for name in ("flash_bytes", "sram_peak_bytes"):
+        assert "taken for x-cube-ai9+'s, which is not known" in board["metrics"][name]["method"]
+    assert any(text.startswith("what x-cube-ai9+ needs of memory") for text in found["assumptions"])
+
+
+def test_needs_and_title_name_the_same_engine(edgeprof: Cli) -> None:
+    for core in ("cortex-m4", "xtensa-lx7"):
+        drawn = edgeprof("fit", VWW, "--core", core).stdout
+        assert "64.00 KiB of TFLM code (declared)" in drawn
+        assert "of tflm" not in drawn.partition("board ")[0]
+
+
+def test_an_interval_of_memory_is_whole(edgeprof: Cli) -> None:
+    for board in fitted(edgeprof, VWW)["boards"]:
+        for metric in board["metrics"].values():
+            bounds = {name for name in ("low", "high", "confidence") if metric.get(name) is not None}
+            assert bounds in (set(), {"low", "high", "confidence"}), (board["board"], metric)
+
+
+def test_a_price_that_is_known_is_in_the_table(edgeprof: Cli) -> None:
+    lines = edgeprof("fit", VWW).stdout.splitlines()
+    assert any(line.startswith("board ") and "price" in line for line in lines)
+    assert any(line.startswith("jetson-orin-nano ") and "249 USD" in line for line in lines)
+
+
+def test_a_price_without_room_for_its_column_is_under_its_board(edgeprof: Cli) -> None:
+    battery = ("--every", "60s", "--cell", "cr2032", "--sleep-current", "5uA")
+    lines = edgeprof("fit", VWW, *battery).stdout.splitlines()
+    place = next(index for index, line in enumerate(lines) if line.startswith("jetson-orin-nano "))
+    assert "249 USD" in lines[place] + lines[place + 1]
 
 
 def test_an_engine_is_named_in_the_findings(edgeprof: Cli) -> None:

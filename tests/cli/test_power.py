@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -112,3 +114,53 @@ def test_a_board_without_a_sensor_says_so_and_keeps_its_latency(edgeprof: Cli, k
     assert metrics["energy_per_inference_j"]["value"] is None
     assert "no sensor of the board gives its power" in metrics["energy_per_inference_j"]["reason"]
     assert metrics["latency_p50_s"]["value"] > 0
+
+
+HEADER = "time_s,power_w,marker\n"
+
+
+def recorded(path: Path, *, windows: int = 6, window_s: float = 0.3) -> None:
+    """Write a recording with so many marked windows."""
+    marks = [*[0] * 500, *[1] * round(window_s * 1000)] * windows + [0] * 500
+    rows = (f"{at / 1000},{0.02 if mark else 0.001},{mark}" for at, mark in enumerate(marks))
+    path.write_text(HEADER + "\n".join(rows) + "\n")
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("old", [True, False])
+def test_a_recording_of_another_run_gives_no_energy(edgeprof: Cli, kws: Path, tmp_path: Path, old: bool) -> None:  # noqa: FBT001  a table
+    path, saved = tmp_path / "trace.csv", tmp_path / "result.json"
+    recorded(path, window_s=1.0 if old else 0.3)
+    written_s = 1.58e9 if old else time.time() + 3600  # as if it were written while the run goes on
+    os.utime(path, (written_s, written_s))
+    done = edgeprof("profile", kws, *QUICK, "--power", path, "-o", saved)
+    assert done.returncode == 0, done.stderr
+    result = told(saved)
+    reason = result["metrics"]["energy_per_inference_j"]["reason"]
+    assert ("before this run began" if old else "is no recording of this run: window 1 is 300.0 ms long") in reason
+    assert all(result["metrics"][name]["value"] is None for name in ("energy_above_idle_j", "power_average_w"))
+    assert result["metrics"]["latency_p50_s"]["value"] > 0
+    assert "recording-refused" in {one["code"] for one in result["warnings"]}
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("instrument", "sample"), [("ppk2", 400_000), ("lpm01a", 20_000)])
+def test_an_instrument_that_is_unplugged_leaves_a_partial_result_with_the_cause(
+    instrument: str, sample: int, edgeprof: Cli, kws: Path, tmp_path: Path
+) -> None:
+    saved = tmp_path / "result.json"
+    with fake_instrument(f"fake_{instrument}", "--fault", f"unplug@{sample}") as fake:
+        done = edgeprof("profile", kws, *QUICK, "--power", f"{instrument}://{fake.path}?voltage=3300mV", "-o", saved)
+    assert done.returncode == 5, done.stderr
+    result = told(saved)
+    assert result["status"] == "partial"
+    assert result["metrics"]["latency_p50_s"]["value"] > 0
+    lost = next(one for one in result["warnings"] if one["code"] == "instrument-lost")
+    assert "ended by itself after" in lost["text"]
+    assert "unplugged" in lost["text"]
+    trace, windows = result["breakdowns"]["energy"]["trace"], result["breakdowns"]["energy"]["windows"]
+    assert trace["gaps"] >= 1
+    assert trace["gaps_s"] > 2
+    assert windows[0]["energy_j"] > 0
+    assert windows[-1]["reason"].endswith("the instrument ended by itself")
+    assert "ended by itself" in " ".join(done.stdout.split())

@@ -30,6 +30,7 @@ def test_json_is_the_file_as_it_is(edgeprof: Cli, saved: Path) -> None:
     report = edgeprof("report", saved, "--format", "json")
     assert report.returncode == 0
     assert json.loads(report.stdout) == json.loads(saved.read_text())
+    assert report.stdout.encode() == saved.read_bytes()
 
 
 def test_the_table_names_model_target_figures_bases_and_verdicts(edgeprof: Cli, saved: Path) -> None:
@@ -51,10 +52,20 @@ def test_csv_has_a_row_a_metric_and_an_empty_value_for_what_was_not_measured(edg
         row["metric"]: row for row in csv.DictReader(io.StringIO(edgeprof("report", saved, "--format", "csv").stdout))
     }
     metrics = json.loads(saved.read_text())["metrics"]
-    assert set(rows) == set(metrics)
+    assert {name for name in rows if not name.startswith("sensors_")} == set(metrics)
     for name, metric in metrics.items():
         assert (float(rows[name]["value"]) if rows[name]["value"] else None) == metric["value"]
         assert bool(rows[name]["reason"]) == (metric["value"] is None)
+
+
+def test_every_report_says_what_the_agents_own_work_took_or_why_nothing(edgeprof: Cli, saved: Path) -> None:
+    why = "simulated with the board; reading them takes it no time"
+    for name in ("table", "markdown", "html", "junit"):
+        assert why in edgeprof("report", saved, "--format", name).stdout
+    rows = {
+        row["metric"]: row for row in csv.DictReader(io.StringIO(edgeprof("report", saved, "--format", "csv").stdout))
+    }
+    assert (rows["sensors_cpu_s"]["value"], rows["sensors_cpu_s"]["reason"]) == ("", why)
 
 
 def test_markdown_is_a_table_of_even_rows(edgeprof: Cli, saved: Path) -> None:

@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 
 from edgeprof.errors import AgentMismatch, RuntimeUnusable
+from edgeprof.links.conversation import Conversation
 from edgeprof.links.framed import FramedSession, choose_runtime
 from edgeprof.links.local import open_local
 from edgeprof.records.events import RuntimeFound, RuntimesFound
@@ -114,7 +115,9 @@ def test_a_runtime_that_was_asked_for_and_is_not_there_is_told_with_those_that_a
 
 
 def test_an_agent_that_cannot_be_told_the_choice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with FramedSession(open_local(), name="here") as session:
-        monkeypatch.setattr(session, "_capabilities", lambda: ("latency", "state", "probe"))
-        with pytest.raises(AgentMismatch, match="the agent on here cannot be told its delegate"):
-            list(session.run(Plan(passes=(), format="tflite", delegate="none"), {}))
+    monkeypatch.setattr(Conversation, "capabilities", ("latency", "state", "probe"))
+    with (
+        FramedSession(open_local(), name="here") as session,
+        pytest.raises(AgentMismatch, match="the agent on here cannot be told its delegate"),
+    ):
+        list(session.run(Plan(passes=(), format="tflite", delegate="none"), {}))

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from edgeprof.records.result import Finding, OperatorTime
+from edgeprof.records.sensors import SensorSeries
 from edgeprof.report.html import render
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def test_the_verdict_is_read_first_and_several_results_stand_side_by_side_before
     page = opened(five).page
 
     words = page.locator("main").inner_text()
-    side, verdict, charts = (words.index(part) for part in ("Results side by side", "1 of 2 limits", "Charts"))
+    side, verdict, charts = (words.index(part) for part in ("Results side by side", "1 of 2 findings", "Charts"))
     assert side < verdict < charts
     assert page.locator(".overview tbody tr").count() == 5
     page.locator(".overview a").nth(4).click()
@@ -150,8 +151,8 @@ def test_a_hostile_name_is_shown_and_runs_nothing(opened: Opens, five: tuple[Res
         model=replace(first.model, name=HOSTILE),
         board=replace(first.board, name=HOSTILE, identity={HOSTILE: HOSTILE}),
         operators=(OperatorTime(name=HOSTILE, type=HOSTILE, time_s=1e-3, share_ratio=1.0, calls=1),),
-        sensors=tuple(replace(one, name=HOSTILE, quantity="power", time_s=(1.0, 2.0), value=(1.0, 2.0))
-                      for one in first.sensors[:1]),
+        sensors=(SensorSeries(name=HOSTILE, quantity="power", unit="w", source=HOSTILE, time_s=(1.0, 2.0),
+                              value=(1.0, 2.0)),),
         findings=(finding,),
     )  # fmt: skip
 

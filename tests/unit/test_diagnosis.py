@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
 from onnx import TensorProto, helper
 
+from edgeprof import Options, profile
 from edgeprof.boards import load_board
 from edgeprof.diagnosis import advise
 from edgeprof.model import read_model
@@ -229,8 +230,40 @@ def test_operators_outside_the_delegate_are_bounded_by_their_time(small_result: 
 
 
 def test_a_batch_is_advised_where_the_weights_are_most_of_the_bytes(small_result: Result, dense: Graph) -> None:
-    effect = of_kind(advise(measured(small_result, dense), dense), "batch").effects[0]
-    assert effect.high == pytest.approx(8 / LATENCY_S)
+    advice = of_kind(advise(measured(small_result, dense), dense), "batch")
+    assert f"items a second = {1 / LATENCY_S:.4g}, in batches {8 / LATENCY_S:.4g} at most" in advice.evidence
+    (effect,) = advice.effects  # an inference of eight items takes longer, eight times as long at most
+    assert (effect.metric, effect.low) == ("latency_p50_s", LATENCY_S)
+    assert effect.high == pytest.approx(8 * LATENCY_S)
+
+
+def test_a_model_that_is_kept_loaded_saves_its_load_and_its_first_inference(small_result: Result, dense: Graph) -> None:
+    load, first = of_kind(advise(measured(small_result, dense), dense), "cold-start").effects
+    assert (load.metric, load.now, load.high) == ("latency_load_s", 0.01, 0.0)
+    assert (first.metric, first.now, first.low) == ("latency_first_s", 0.002, LATENCY_S)
+
+
+RUNS = (
+    ("kws_int8.tflite", "sim:raspberry-pi-5", {"runs": 40, "per_op": True}),
+    ("resnet8_int8.tflite", "sim:raspberry-pi-5?fault=throttle&after=100", {"duration_s": 5.0, "per_op": True}),
+    ("kws_fp32.onnx", "sim:raspberry-pi-4", {"runs": 40, "per_op": True}),
+    ("kws_qdq_int8.onnx", "local", {"runs": 40, "per_op": True, "threads": 1}),
+    ("kws_int8.tflite", "local", {"runs": 40, "per_op": True}),
+    ("vww_int8.tflite", "sim:nucleo-l4r5zi", {"runs": 20}),
+    ("ad_int8.tflite", "local", {"runs": 40}),
+)
+
+
+@pytest.mark.parametrize(("model", "target", "options"), RUNS, ids=[f"{run[0]} on {run[1]}" for run in RUNS])
+def test_what_advice_says_is_now_is_what_the_result_says_of_that_metric(
+    model: str, target: str, options: dict[str, Any]
+) -> None:
+    result = profile(MODELS / model, target, options=Options(memory=False, **options), history=False)
+    assert result.advice
+    for one in result.advice:
+        for effect in one.effects:
+            assert effect.now == result.metrics[effect.metric].value, (one.kind, effect)
+            assert effect.low is None or effect.high is None or effect.low <= effect.high, one.kind
 
 
 def test_start_and_other_work_are_said_with_what_was_measured(small_result: Result, dense: Graph) -> None:

@@ -95,8 +95,8 @@ def test_the_onset_is_that_of_the_first_flagged_sample_and_the_live_bits_agree(t
 
 
 def test_sticky_bits_stay_in_the_state_and_were_not_there_before(throttling: PassMeasurement) -> None:
-    assert throttling.state_before["throttled"]["bits"] == 0
-    assert throttling.state_after["throttled"]["since_boot"] == ["frequency capped", "throttled"]
+    assert throttling.state_before["throttle"]["bits"] == 0
+    assert throttling.state_after["throttle"]["since_boot"] == ["frequency capped", "throttled"]
     assert int(series(throttling, "throttle").value[-1]) == 0x60006
 
 

@@ -16,7 +16,7 @@ from edgeprof.report.html.latency import latency_charts
 from edgeprof.report.html.operators import operator_charts
 from edgeprof.report.html.overtime import over_time_charts
 from edgeprof.report.html.page import page
-from edgeprof.report.html.sections import environment, latency_table, provenance, side_by_side, verdict
+from edgeprof.report.html.sections import environment, latency_table, provenance, resting, side_by_side, verdict
 from edgeprof.report.rows import heading
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def _article(result: Result, number: int, drawings: Sequence[Drawing], charts: l
         element("div", *figures, class_="charts"),
         *_absent(missing),
         *_titled("Percentiles", latency_table(result)),
+        *_titled("What energy and battery life rest on", resting(result)),
         *_titled("Environment", environment(result)),
         *_titled("Provenance", provenance(result)),
         id=anchor,

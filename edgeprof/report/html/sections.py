@@ -9,8 +9,9 @@ import msgspec
 from edgeprof.metrics import metric_kind
 from edgeprof.report.advice import HEADING, shown_advice
 from edgeprof.report.html.elements import Markup, element, joined, table
-from edgeprof.report.rows import heading, row_of, sections
-from edgeprof.summary.sensors import sensor_line
+from edgeprof.report.overhead import overhead_line
+from edgeprof.report.resting import battery_lines, energy_lines
+from edgeprof.report.rows import heading, not_in_this_run, row_of, sections
 from edgeprof.units import format_value
 
 if TYPE_CHECKING:
@@ -69,10 +70,10 @@ def verdict(result: Result) -> Markup:
 
 
 def _headline(result: Result) -> Markup:
-    worst = verdict_of(result.findings)
+    worst = verdict_of([finding for finding in result.findings if finding.tier != "info"])
     count = sum(finding.verdict == worst for finding in result.findings)
     said = (
-        f"{WORDS[worst]}: {count} of {_limits(len(result.findings))}"
+        f"{WORDS[worst]}: {count} of {_many(len(result.findings))}"
         if worst
         else "No limit was set, so there is no verdict"
     )
@@ -80,8 +81,8 @@ def _headline(result: Result) -> Markup:
     return element("p", pill(worst), " ", element("strong", f"{said}."), partial, class_="headline")
 
 
-def _limits(count: int) -> str:
-    return "1 limit" if count == 1 else f"{count} limits"
+def _many(count: int) -> str:
+    return "1 finding" if count == 1 else f"{count} findings"
 
 
 def _tiles(result: Result) -> Markup:
@@ -197,6 +198,12 @@ def provenance(result: Result) -> Markup:
     return table("Every figure and how it was got", head, rows, numbers=frozenset({1, 4}))
 
 
+def resting(result: Result) -> Markup:
+    """Return what energy and battery life rest on; nothing where neither was asked for."""
+    lines = [*energy_lines(result), *battery_lines(result)]
+    return element("ul", *(element("li", line) for line in lines)) if lines else Markup("")
+
+
 # ── environment ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -239,7 +246,8 @@ def _facts(result: Result) -> Iterator[tuple[str, str]]:
     for key, text in _flat(result.board.identity).items():
         yield f"board, {key}", text
     yield "passes", ", ".join(f"{one.kind} {one.launch}" for one in result.plan.passes)
-    yield "sensors", sensor_line(result.breakdowns.get("sensors", {}))
+    yield "sensors", overhead_line(result).removeprefix("sensors: ")
+    yield "left out", not_in_this_run(result)
     yield "result", f"{result.id}, {result.created}, {result.status}"
     yield "edgeprof", f"{result.tool.name} {result.tool.version}: {' '.join(result.tool.command)}"
 

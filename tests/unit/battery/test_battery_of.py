@@ -315,7 +315,7 @@ def test_a_result_without_energy_keeps_what_was_measured_and_says_why_there_is_n
 
 def test_what_is_missing_is_refused_before_anything_is_measured() -> None:
     check_battery(DEVICE)
-    with pytest.raises(UsageError, match="--sleep-current"):
+    with pytest.raises(UsageError, match=r"--battery: .* needs sleep-current"):
         check_battery(DEVICE._replace(sleep_a=None))
 
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from edgeprof.battery import battery_of
 from edgeprof.battery.options import BatteryOptions, Burst
+from tests.unit.battery.conftest import metric
 
 if TYPE_CHECKING:
     from edgeprof.records.battery import BatteryReport
+    from edgeprof.records.result import Result
 
 COIN = BatteryOptions(
     cell="CR2032", period_s=600.0, sleep_a=2e-6, energy_j=0.3e-3, latency_s=0.1, supply_v=3.0, regulator="none"
 )
+
+MEASURED = COIN._replace(cell="CR2450", energy_j=None, latency_s=None)
 
 
 def verdicts(report: BatteryReport) -> dict[str, str]:
@@ -87,3 +92,45 @@ def test_a_cell_whose_resistance_takes_too_much_is_warned_of() -> None:
     sagging = COIN._replace(max_pulse_a=0.05, bursts=(Burst("radio", 0.03, 5e-3),))
     assert "cell-sags" in {one.code for one in battery_of(None, sagging).warnings}
     assert "cell-sags" not in {one.code for one in battery_of(None, COIN).warnings}
+
+
+# ── the largest current of an inference ──────────────────────────────────────────────────────────────────────────────
+
+
+def with_figures(result: Result, **values: float | None) -> Result:
+    """Return a result with these figures, some of which may go."""
+    metrics = {**result.metrics, **{name: metric(value) for name, value in values.items()}}
+    return msgspec.structs.replace(
+        result, metrics={name: one for name, one in metrics.items() if one.value is not None}
+    )
+
+
+@pytest.mark.parametrize("latency_s", [0.1806, 0.09, 0.01])
+def test_a_pulse_is_never_more_than_the_measured_peak_however_quick_the_latency_pass_was(
+    latency_s: float, l4r5: Result
+) -> None:
+    report = battery_of(with_figures(l4r5, latency_mean_s=latency_s), MEASURED)
+    assert report.current_peak_a == pytest.approx(41.5e-3 / 3.0)
+    assert (
+        pulse_of(report)
+        == "largest current of an inference: 13.83 mA; by the highest sample of the power in any window"
+    )
+
+
+def test_without_a_peak_it_is_the_mean_power_of_the_windows(l4r5: Result) -> None:
+    quick = with_figures(l4r5, latency_mean_s=0.01, power_peak_w=None, power_average_w=40.8e-3)
+    report = battery_of(quick, MEASURED)
+    assert report.current_peak_a == pytest.approx(40.8e-3 / 3.0)
+    assert "the mean power over the windows" in pulse_of(report)
+
+
+def test_of_declared_energy_and_time_it_is_their_quotient_and_assumed() -> None:
+    report = battery_of(None, COIN)
+    assert report.current_peak_a == pytest.approx(0.3e-3 / 0.1 / 3.0)
+    told = next(one for one in report.assumptions if one.name == "largest current of an inference")
+    assert told.origin == "assumed"
+
+
+def pulse_of(report: BatteryReport) -> str:
+    """Return what the report says of it."""
+    return next(one.text for one in report.assumptions if one.name == "largest current of an inference")

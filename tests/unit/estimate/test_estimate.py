@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from edgeprof.boards import load_board
-from edgeprof.estimate.coefficients import shipped_coefficients
+from edgeprof.estimate.coefficients import Coefficients, OwnFactor, shipped_coefficients
 from edgeprof.estimate.confidence import core_class
 from edgeprof.estimate.cost_model import graph_loads, operator_seconds, simulated_engine
 from edgeprof.estimate.energy import estimate_energy, estimate_power
@@ -133,6 +133,7 @@ def test_a_light_operator_outside_the_data_widens_the_interval(kws: Features) ->
         ("xtensa-lx7", "tflm", "core class xtensa-lx7 is not in the data"),
         ("", "tflm", "core class unnamed is not in the data"),
         ("cortex-m4", "ethos-u", "engine ethos-u is not in the data"),
+        ("cortex-m4", "leip", "of leip the data has results on Cortex-A72 only"),
         ("cortex-m4", "tflm", "tflm was measured on rv32imac only"),
         ("cortex-m0plus", "x-cube-ai9+", "x-cube-ai9+ was measured on cortex-m33, cortex-m4, cortex-m7 only"),
         ("cortex-m85", "x-cube-ai9+", "whose instructions differ from those of cortex-m85"),
@@ -169,6 +170,10 @@ def test_without_a_clock_there_is_no_latency(kws: Features, clock_hz: float | No
         ("cortex-m0plus", "cortex-m0+"),
         ("RISC-V RV32IMAC", "rv32imac"),
         ("cortex-m33", "cortex-m33"),
+        ("cortex_m4", "cortex-m4"),
+        ("CortexM4", "cortex-m4"),
+        ("ARM Cortex-M7F", "cortex-m7"),
+        ("Cortex-M33+DSP", "cortex-m33"),
     ],
 )
 def test_core_classes_are_found_by_their_usual_names(given: str, known: str) -> None:
@@ -176,14 +181,66 @@ def test_core_classes_are_found_by_their_usual_names(given: str, known: str) -> 
     assert core_class(given) in known_cores()
 
 
-def test_the_coefficients_hold_no_figure_of_a_pair_of_core_and_engine() -> None:
+def test_the_coefficients_hold_no_figure_of_a_model() -> None:
     fitted = shipped_coefficients()
-    assert set(known_engines()) == {engine for core in fitted.cores.values() for engine in core.engines}
+    assert set(fitted.engines) == {engine for core in fitted.cores.values() for engine in core.engines}
+    assert set(known_engines()) == {*fitted.engines, *fitted.other_engines}
     kinds = len(fitted.kinds)
     assert all(len(core.log_kinds) == kinds for core in fitted.cores.values())
     assert all(len(engine.log_kinds) == kinds for engine in fitted.engines.values())
-    figures = kinds + (kinds + 1) * (len(fitted.cores) + len(fitted.engines))
+    figures = kinds + (kinds + 1) * (len(fitted.cores) + len(fitted.engines)) + len(fitted.own)
     assert figures < fitted.rows
+    keys = [(own.core, own.clock_hz, own.engine) for own in fitted.own]
+    assert len(keys) == len(set(keys)) < fitted.rows / 4
+    assert all(len(own.models) > 1 for own in fitted.own)
+
+
+def test_a_core_with_an_accelerator_is_another_class() -> None:
+    assert core_class("Cortex-M33+MVP") not in known_cores()
+
+
+# ── published results of the very core, clock and engine ─────────────────────────────────────────────────────────────
+
+
+def with_own(log_factor: float, *models: str) -> Coefficients:
+    own = OwnFactor(
+        core="cortex-m4", clock_hz=1e8, engine="x-cube-ai7", log_factor=log_factor, models=models, published=("v9 x",)
+    )
+    return replace(shipped_coefficients(), own=(own,))
+
+
+def answered(
+    kws: Features, fitted: Coefficients, core: str = "cortex-m4", clock_hz: float = 1e8, engine: str = "x-cube-ai7"
+) -> tuple[float, float, float]:
+    found = estimate_latency(kws, core, clock_hz, engine, coefficients=fitted)
+    assert found.latency_s is not None
+    assert found.low_s is not None
+    assert found.high_s is not None
+    return found.latency_s * clock_hz, found.low_s * clock_hz, found.high_s * clock_hz
+
+
+def test_published_results_of_the_very_core_clock_and_engine_move_the_estimate(kws: Features) -> None:
+    plain = answered(kws, replace(shipped_coefficients(), own=()))
+    one, four = (answered(kws, with_own(math.log(1.4), *names)) for names in (("ad",), ("ad", "ic", "kws", "vww")))
+    assert 1.2 * plain[0] < one[0] < four[0] < 1.4 * plain[0]
+    assert four[2] / four[1] < one[2] / one[1] < plain[2] / plain[1]
+
+
+@pytest.mark.parametrize(
+    ("core", "clock_hz", "engine"),
+    [("cortex-m4", 1.1e8, "x-cube-ai7"), ("cortex-m4", 1e8, "x-cube-ai8"), ("cortex-m33", 1e8, "x-cube-ai7")],
+)
+def test_they_say_nothing_of_another_core_clock_or_engine(
+    kws: Features, core: str, clock_hz: float, engine: str
+) -> None:
+    plain = replace(shipped_coefficients(), own=())
+    assert answered(kws, with_own(1.0, "ad"), core, clock_hz, engine) == answered(kws, plain, core, clock_hz, engine)
+
+
+def test_a_lone_board_of_its_class_is_known_at_its_own_clock_only(kws: Features) -> None:
+    own, other = (estimate_latency(kws, "cortex-m85", hz, "tflm+cmsis-nn") for hz in (480e6, 360e6))
+    assert (own.confidence_class, other.confidence_class) == ("known", "extrapolated")
+    assert "(MLPerf Tiny v1.2 Renesas)" in own.stands_on
 
 
 # ── one measured model ───────────────────────────────────────────────────────────────────────────────────────────────

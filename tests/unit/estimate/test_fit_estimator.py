@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
@@ -63,6 +64,32 @@ def test_one_slow_board_of_two_is_not_taken_for_its_core_class() -> None:
     truth = next(row.latency_s for row in made_up() if (row.board, row.model) == ("two", "a"))
     assert found.latency_s is not None
     assert truth * 0.95 < found.latency_s < truth * 1.45
+
+
+def test_what_all_models_of_a_core_clock_and_engine_have_in_common_is_their_own_factor() -> None:
+    slow = [row._replace(clock_hz=1.2e8) if row.board == "one" else row for row in made_up(one=1.5)]
+    fitted = fit(slow, FEATURES)
+    own = {(each.core, each.clock_hz, each.engine): each for each in fitted.own}
+    assert own["cortex-m4", 1.2e8, "x-cube-ai7"].log_factor > 0.1 > own["cortex-m4", 1e8, "x-cube-ai7"].log_factor
+    assert own["cortex-m4", 1.2e8, "x-cube-ai7"].models == tuple(MODELS)
+    errors = {}
+    for name, coefficients in (("own", fitted), ("common", replace(fitted, own=()))):
+        ratios = [log_ratio(row, FEATURES, coefficients) for row in slow if row.board == "one"]
+        errors[name] = max(abs(ratio) for ratio in ratios if ratio is not None)
+    assert errors["own"] < 0.05
+    assert errors["common"] > 0.1
+
+
+def test_a_board_that_is_left_out_leaves_no_factor_of_its_own() -> None:
+    rows = [row._replace(clock_hz=1e8 + 1e7 * list(BOARDS).index(row.board)) for row in made_up(one=1.5)]
+    for fitted, answers in leave_out(rows, FEATURES, lambda row: row.board):
+        assert answers[0].row.clock_hz not in {own.clock_hz for own in fitted.own}
+
+
+def test_a_model_that_is_left_out_is_answered_by_the_others_of_its_board() -> None:
+    fitted, answers = next(leave_out(made_up(five=1.5), FEATURES, lambda row: row.model))
+    assert all("a" not in own.models and len(own.models) == 3 for own in fitted.own)
+    assert max(answer.error for answer in answers if answer.row.board == "five") < 0.15
 
 
 def test_cores_that_the_fit_has_no_prior_for_are_left_aside() -> None:

@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from edgeprof.boards import load_board
-from edgeprof.fitting.fit import ENGINES, TFLM, fit_board, fit_boards, made_up_board
+from edgeprof.fitting.engines import ENGINES, TFLM
+from edgeprof.fitting.fit import fit_board, fit_boards, made_up_board
 from edgeprof.model import read_model
 from edgeprof.model.graph import Graph, Operator
 from edgeprof.records.board import Board, MemoryRegion
@@ -146,6 +147,15 @@ def test_a_custom_operator_is_a_warning_for_the_application_may_bring_it(vww: Gr
     assert (found.verdict, found.reason) == ("READY WITH WARNINGS", "tflm has no MyOp")
 
 
+def test_an_operator_that_an_engine_was_never_seen_with_is_not_known(vww: Graph) -> None:
+    foreign = Operator(name="mul", type="MUL", inputs=(0,), outputs=())
+    graph = replace(vww, operators=(*vww.operators, foreign))
+    found = fit_board(graph, microcontroller(10**7, 10**7), ENGINES["x-cube-ai9+"])
+    assert (found.verdict, found.reason) == ("UNKNOWN", "whether x-cube-ai9+ has MUL is not known")
+    assert fit_board(graph, microcontroller(10**7, 10**7), ENGINES["tflm+mvp"]).verdict == "READY"
+    assert fit_board(vww, microcontroller(10**7, 10**7), ENGINES["leip"]).verdict == "UNKNOWN"
+
+
 def test_an_onnx_model_does_not_run_on_a_microcontroller() -> None:
     graph = read_model(EXAMPLES / "kws_fp32.onnx", digest=False)
     found = fit_board(graph, microcontroller(10**7, 10**7), TFLM)
@@ -165,6 +175,7 @@ def test_a_board_made_up_of_a_core_is_unknown_for_its_memory_is(vww: Graph) -> N
     assert (board.name, board.cores[0].max_clock_hz, board.kind) == ("cortex-m4 at 150 MHz", 150_000_000, "mcu")
     assert fit_board(vww, board, ENGINES["tflm+cmsis-nn"]).verdict == "UNKNOWN"
     assert made_up_board("cortex-a72", None).kind == "linux"
+    assert made_up_board("Cortex_A72", None).kind == "linux"
 
 
 def test_the_table_tells_what_is_left_and_what_is_short(vww: Graph) -> None:

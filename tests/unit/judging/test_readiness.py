@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import re
+from importlib import import_module, resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
 
+from edgeprof.battery.spec import parse_battery
 from edgeprof.boards import load_board
+from edgeprof.cli import COMMANDS
 from edgeprof.errors import UnknownName
 from edgeprof.judging.profiles import shipped_profiles
 from edgeprof.judging.readiness import assess, checklists, exit_code
@@ -132,10 +137,12 @@ def test_simulated_figures_leave_it_unknown_until_they_are_accepted(good: Result
 
 
 def test_a_disturbed_or_broken_run_says_so(good: Result) -> None:
-    hot = Warned(code="throttled", text="3 % of the samples were taken while the board throttled", advice="")
+    drift = Warned(code="drift", text="the run became 9 % slower from its first to its last third", advice="")
     samples = replace(good.samples, duration_s=(0.01,))
-    disturbed = one(replace(good, warnings=(hot,), samples=samples), "mobile")
+    disturbed = one(replace(good, warnings=(drift,), samples=samples), "mobile")
     assert (disturbed.verdict, box(disturbed, "calm").state) == ("READY WITH WARNINGS", "failed")
+    hot = Warned(code="throttled", text="3 % of the samples were taken while the board throttled", advice="")
+    assert one(replace(good, warnings=(hot,), samples=samples), "mobile").verdict == "UNKNOWN"
     assert one(replace(good, status="partial"), "mobile").verdict == "UNKNOWN"
 
 
@@ -184,3 +191,30 @@ def test_the_file_names_only_limits_metrics_and_deployments_that_exist() -> None
         assert all(name in REGISTRY for names in entry.metrics for name in names.split("|"))
         assert (entry.proof == "metrics") == bool(entry.metrics)
         assert bool(entry.why) == (entry.proof == "none")
+
+
+# ── instructions ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+DATA = Path(str(resources.files("edgeprof"))) / "data"
+CALL = re.compile(r"edgeprof ((?!\.)[a-z]+)((?: (?:--[a-z-]+|[A-Z/]+|[\w=,.:%]+))*)")
+
+
+def told(file: Path) -> list[tuple[str, str]]:
+    """Return the commands that the prose of a data file names, with what follows each."""
+    return [(found[1], found[2]) for found in CALL.finditer(file.read_text("utf-8")) if found[1] in COMMANDS]
+
+
+def test_every_command_and_option_that_a_data_file_names_exists() -> None:
+    named = {(file.name, *call) for file in DATA.glob("*.toml") for call in told(file)}
+    assert len(named) > 10
+    for file, command, rest in named:
+        module = import_module(f"edgeprof.cli.{command}")
+        options = {name for parameter in module.command.params for name in parameter.opts}
+        assert set(re.findall(r"--[a-z-]+", rest)) <= options, (file, command, rest)
+
+
+def test_a_box_that_is_not_measured_is_told_by_a_command_that_measures_it(good: Result) -> None:
+    bare = replace(good, metrics={name: m for name, m in good.metrics.items() if name != "battery_life_s"})
+    evidence = box(one(bare, "mobile"), "battery").evidence
+    assert "edgeprof battery RESULT" in evidence
+    parse_battery(evidence.partition("--battery ")[2].split(" ")[0].rstrip(","))

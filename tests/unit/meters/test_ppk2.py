@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgeprof.errors import BoardUnreachable
@@ -81,6 +81,7 @@ def test_an_overwritten_calibration_is_recognised() -> None:
     st.integers(0, CYCLE - 4000),
     st.lists(st.tuples(st.integers(100, 12_000), st.integers(1, 700)), max_size=3),
 )
+@example(37, [(107, 1)])  # an idle logic byte in the counter's place follows a counter of 63
 def test_no_word_is_made_up_whatever_bytes_are_lost(start: int, cuts: list[tuple[int, int]]) -> None:
     content = CYCLE_BYTES[4 * start : 4 * (start + 4000)]
     damaged = bytearray(content)
@@ -109,9 +110,9 @@ def test_a_loss_is_as_long_as_the_counter_says() -> None:
 
 def test_a_torn_word_and_a_wrong_one_are_left_out_with_their_neighbours_and_counted() -> None:
     torn = decode(CYCLE_BYTES[:402] + CYCLE_BYTES[404:1000])
-    assert (torn.gap_before, torn.missing, torn.discarded_bytes) == ([99], [3], 10)
+    assert (torn.gap_before, torn.missing, torn.discarded_bytes) == ([98], [4], 14)
     wrong = decode(CYCLE_BYTES[:400] + b"\xa5\x5a\xff\x3c" + CYCLE_BYTES[404:1000])
-    assert (wrong.gap_before, wrong.missing, len(wrong.words)) == ([99], [3], 247)
+    assert (wrong.gap_before, wrong.missing, len(wrong.words)) == ([98], [4], 246)
 
 
 def test_noise_alone_holds_no_samples() -> None:
@@ -160,9 +161,9 @@ def test_lost_torn_and_wrong_samples_are_gaps_of_their_length() -> None:
     assert marker is not None
     assert told["lost"] == 39
     gaps = np.flatnonzero(np.isnan(amps)).tolist()
-    assert gaps == [*range(60_000, 60_037), *range(79_999, 80_002), *range(99_999, 100_002)]
+    assert gaps == [*range(60_000, 60_037), *range(79_998, 80_002), *range(99_998, 100_002)]
     assert np.nanmax(np.abs(amps / truth_of(recording) - 1)) < 0.02
-    assert any("43 samples were lost in 3 gaps" in note for note in recording.trace.notes)
+    assert any("45 samples were lost in 3 gaps" in note for note in recording.trace.notes)
     assert marker[60_010] & 1  # held through the gap
     assert np.isnan(recording.trace.power_w[gaps]).all()
 

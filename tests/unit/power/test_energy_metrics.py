@@ -145,3 +145,64 @@ def test_cost_and_carbon_are_reckoned_from_joules() -> None:
     assert found["carbon_per_inference_kg"].high == pytest.approx(0.4 * 4.0 / 3.6e6)
     assert found["cost_per_inference_usd"].assumptions == ("electricity at 0.3 USD/kWh, no hardware",)
     assert cost_and_carbon(each, Priced()) == {}
+
+
+@pytest.mark.parametrize(
+    "powers", [[0.99, 1.02, 0.98, 1.01, 0.99, 1.02, 0.98, 1.0], [1.05, 0.97, 1.01], [1.0] * 6, [1.0]]
+)
+def test_windows_below_idle_count_and_what_is_not_told_apart_from_it_has_no_figure(powers: list[float]) -> None:
+    report = report_of(powers)
+    above = report.metrics["energy_above_idle_j"]
+    assert above.value is None
+    assert "not told apart from idle: " in (above.reason or "")
+    assert f"over {len(powers)} window" in (above.reason or "")
+    assert [w.energy_above_idle_j for w in report.windows] == pytest.approx([0.2 * (p - 1) for p in powers], abs=1e-9)
+    assert report.metrics["energy_per_inference_j"].value is not None
+    assert report.metrics["power_idle_w"].value == pytest.approx(1.0)
+
+
+def test_the_reason_holds_how_far_below_and_above_idle_it_may_be() -> None:
+    above = report_of([0.9, 1.1, 0.9, 1.1, 0.9, 1.1]).metrics["energy_above_idle_j"]
+    assert "-20.00 mJ … +20.00 mJ an inference" in (above.reason or "")
+
+
+def test_a_median_of_all_windows_is_not_that_of_the_higher_ones() -> None:
+    powers = [1.01, 1.10, 1.11, 1.12, 1.13, 1.14, 1.15, 0.99, 1.16, 1.17]
+    above = report_of(powers).metrics["energy_above_idle_j"]
+    assert above.value == pytest.approx(0.2 * 0.125)
+    assert above.count == 10
+
+
+def test_a_difference_below_three_steps_of_the_sensor_says_nothing() -> None:
+    coarse = Accuracy(None, None, 0.01, "the sensor's resolution")
+    above = report_of([1.02] * 6, accuracy=coarse).metrics["energy_above_idle_j"]
+    assert above.value is None
+    assert "less than 3 steps of the sensor (10.00 mW each)" in (above.reason or "")
+    assert report_of([1.04] * 6, accuracy=coarse).metrics["energy_above_idle_j"].value == pytest.approx(0.008)
+
+
+@pytest.mark.parametrize(("negative", "count", "told"), [(-5.0, 1, True), (-0.05, 100, False), (-0.5, 200, True)])
+def test_readings_clearly_below_zero_are_named_with_their_extent(negative: float, count: int, told: bool) -> None:  # noqa: FBT001  a table
+    time_s = np.arange(0, 100, GRAIN)
+    power_w = np.full(len(time_s), 1.0)
+    power_w[3000 : 3000 + count] = negative
+    trace = PowerTrace(time_s, power_w, "made", "instrument")
+    report = energy_metrics(trace, [Window(10.0, 50.0, 10)], alignment=EXACT)
+    found = [one.text for one in report.findings if one.code == "negative-power"]
+    assert bool(found) is told
+    if told:
+        assert found[0].startswith(f"{count} of 10,000 samples {'is' if count == 1 else 'are'} negative, down to -")
+        assert "of all that was integrated" in found[0]
+
+
+def test_what_an_instrument_that_ended_by_itself_leaves_out_is_a_gap_and_told() -> None:
+    time_s = np.arange(0, 10, GRAIN)
+    trace = PowerTrace(time_s, np.full(len(time_s), 2.0), "made", "host", nominal_rate_hz=1 / GRAIN, lost="unplugged")
+    report = energy_metrics(
+        trace, [Window(2.0, 4.0, 10), Window(9.0, 11.0, 10), Window(13.0, 15.0, 10)], alignment=EXACT
+    )
+    assert report.trace.gaps == 1
+    assert report.trace.gaps_s == pytest.approx(5.0, abs=0.02)
+    assert [bool(window.reason) for window in report.windows] == [False, True, True]
+    assert "100.0% of the window is missing" in (report.windows[2].reason or "")
+    assert (report.windows[2].reason or "").endswith("the instrument ended by itself")

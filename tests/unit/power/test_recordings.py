@@ -301,3 +301,56 @@ def test_an_eembc_trace_without_its_timestamps_is_one_window(tmp_path: Path) -> 
     assert report.windows[0].energy_j == pytest.approx(0.02)
     written(tmp_path, "[0.1, 0.2, 0.7]", "a-timestamps.json")
     assert energy_of_file(tmp_path / "a-energy.bin").windows[0].energy_j == pytest.approx(0.01)
+
+
+# ── counters ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+RANGE_J = 262.144
+
+
+def counted(header: str = "energy_j") -> str:
+    """Return a counter that starts again after its range, and counts 2 mJ each 10 ms: 6 J in all."""
+    rows = [f"{at * 0.01:.2f},{(260 + at * 0.002) % RANGE_J:.4f}" for at in range(3001)]
+    return f"time_s,{header}\n" + "\n".join(rows) + "\n"
+
+
+def test_a_range_makes_the_only_column_of_energies_a_counter(tmp_path: Path) -> None:
+    report = energy_of_file(written(tmp_path, counted()), options=EnergyOptions(counter_range_j=RANGE_J))
+    assert report.windows[0].energy_j == pytest.approx(6.0, rel=1e-3)
+    assert any("started again 1 times" in note for note in report.trace.notes)
+
+
+def test_energies_that_hardly_ever_fall_are_refused_and_both_ways_out_named(tmp_path: Path) -> None:
+    path = written(tmp_path, counted())
+    with pytest.raises(UsageError, match=r"rise 2,999 times and fall 1: a counter") as refused:
+        energy_of_file(path)
+    for option in ("--counter-range", "counter=HEADER", "energy=HEADER"):
+        assert option in refused.value.hint
+    named = energy_of_file(path, options=EnergyOptions(columns=(("counter", "energy_j"),)))
+    assert named.windows[0].energy_j == pytest.approx(6.0, rel=2e-3)
+    assert energy_of_file(path, options=EnergyOptions(columns=(("energy", "energy_j"),))).windows[0].energy_j
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("time_s,power_w\n0,1\n1,2\n2,1\n", EnergyOptions(counter_range_j=1.0)),
+        ("time_s,current_a\n0,1\n1,2\n2,1\n", EnergyOptions(counter_range_j=1.0, voltage_v=3.0)),
+        (counted(), EnergyOptions(counter_range_j=1.0, columns=(("energy", "energy_j"),))),
+    ],
+)
+def test_a_range_without_a_counter_is_refused(text: str, options: EnergyOptions, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--counter-range is of no use for trace\.csv"):
+        energy_of_file(written(tmp_path, text), options=options)
+
+
+def test_a_range_for_an_eembc_trace_is_refused(tmp_path: Path) -> None:
+    content = bytes([0xF1]) + struct.pack("<f", 1000.0) + struct.pack("<100f", *[2.0] * 100)
+    with pytest.raises(UsageError, match="--counter-range is of no use"):
+        energy_of_file(written(tmp_path, content, "a-energy.bin"), options=EnergyOptions(counter_range_j=1.0))
+
+
+def test_the_advice_on_accuracy_names_the_option_that_a_recording_has(tmp_path: Path) -> None:
+    report = energy_of_file(written(tmp_path, FORMS["names with units"]))
+    advice = next(one.advice for one in report.findings if one.code == "accuracy-unknown")
+    assert advice.endswith("edgeprof energy --accuracy 1% declares it")

@@ -143,7 +143,7 @@ def test_the_worst_verdict_stands_first_and_a_broken_off_run_says_so(small_resul
     result = replace(small_result, status="partial", findings=tuple(map(found, verdicts)))
     words = " ".join(Structure(render([result])).text)
 
-    assert "Broken: 1 of 3 limits." in words
+    assert "Broken: 1 of 3 findings." in words
     assert "broke off" in words
     assert words.index("limit FAIL") < words.index("limit WARN") < words.index("limit PASS")
 

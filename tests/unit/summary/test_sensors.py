@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edgeprof.records.result import Finding, Measurement, PassMeasurement, SampleColumns, Tier, Verdict, Warned
+from edgeprof.records.result import Measurement, PassMeasurement, SampleColumns
 from edgeprof.records.sensors import SamplingCost, SensorSeries
 from edgeprof.summary.sensors import (
     sensor_cost,
@@ -15,7 +15,6 @@ from edgeprof.summary.sensors import (
     sensor_series,
     sensor_warnings,
 )
-from edgeprof.summary.throttling import marked_findings
 from edgeprof.wire import THROTTLED, WARMUP
 
 ZONE = "/sys/class/thermal/thermal_zone0/temp"
@@ -220,30 +219,3 @@ def test_without_sensors_nothing_is_said() -> None:
     assert sensor_cost(measured()) == {}
     assert sensor_line({}) == ""
     assert sensor_warnings(measured()) == ()
-
-
-# ── findings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def finding(metric: str, verdict: Verdict, tier: Tier = "target") -> Finding:
-    return Finding(
-        limit="l", metric=metric, verdict=verdict, tier=tier, value=1.0, threshold=2.0, unit="s", basis="measured",
-        source="", reason="1 s",
-    )  # fmt: skip
-
-
-def test_findings_on_time_say_that_the_run_is_marked_and_others_do_not() -> None:
-    given = (finding("latency_p50_s", "PASS"), finding("memory_peak_bytes", "PASS"))
-    marked = marked_findings(given, (Warned(code="throttled", text="", advice=""),))
-    assert [(f.verdict, f.reason) for f in marked] == [
-        ("PASS", "1 s; this run is marked: the board throttled during it"),
-        ("PASS", "1 s"),
-    ]
-    assert marked_findings(given, (Warned(code="hot", text="", advice=""),)) == given
-
-
-def test_bits_from_before_the_run_make_findings_on_time_inconclusive_but_gate_nothing_new() -> None:
-    given = (finding("latency_p50_s", "PASS"), finding("energy_per_inference_j", "FAIL"),
-             finding("latency_p99_s", "PASS", "info"), finding("latency_p90_s", "SKIP"))  # fmt: skip
-    marked = marked_findings(given, (Warned(code="throttled-before", text="", advice=""),))
-    assert [f.verdict for f in marked] == ["INCONCLUSIVE", "INCONCLUSIVE", "PASS", "SKIP"]
