@@ -25,6 +25,8 @@ def render(results: Sequence[Result]) -> str:
     for result in results:
         suite = _suite(heading(result), result.findings)
         suite.insert(0, _properties(result))
+        if result.status != "complete":
+            _add_broken_off(suite, result)
         suites.append(suite)
     return _document(suites)
 
@@ -59,6 +61,15 @@ def _properties(result: Result) -> ET.Element:
     return properties
 
 
+def _add_broken_off(suite: ET.Element, result: Result) -> None:
+    """Add an error: limits that were kept by half a run must not make a job green."""
+    case = ET.SubElement(suite, "testcase", classname=_place(heading(result)), name="the run is complete", time="0")
+    told = "; ".join(warned.text for warned in result.warnings)
+    ET.SubElement(case, "error", message=f"the run is {result.status}", type=result.status).text = _text(told)
+    for name in ("tests", "errors"):
+        suite.set(name, str(int(suite.get(name, "0")) + 1))
+
+
 def _suite(name: str, findings: Sequence[Finding]) -> ET.Element:
     failed = sum(finding.verdict == "FAIL" for finding in findings)
     skipped = sum(finding.verdict in {"SKIP", "INCONCLUSIVE"} for finding in findings)
@@ -71,9 +82,7 @@ def _suite(name: str, findings: Sequence[Finding]) -> ET.Element:
 
 def _case(suite: str, finding: Finding) -> ET.Element:
     """Return a case: FAIL is a failure, SKIP and INCONCLUSIVE are skipped, WARN passes and says so."""
-    # CI systems take dots for packages and tell cases apart by class and name.
-    place = f"edgeprof.{_text(suite).replace('.', '_').replace('/', '_')}"
-    case = ET.Element("testcase", classname=place, name=_text(finding.limit), time="0")
+    case = ET.Element("testcase", classname=_place(suite), name=_text(finding.limit), time="0")
     said = _text(f"{finding.verdict} ({finding.tier}): {finding.reason}")
     more = _text(f"{finding.metric}, basis {finding.basis or 'none'}. Source: {finding.source or 'none'}")
     match finding.verdict:
@@ -84,6 +93,11 @@ def _case(suite: str, finding: Finding) -> ET.Element:
         case "PASS" | "WARN":
             ET.SubElement(case, "system-out").text = f"{said}\n{more}"
     return case
+
+
+def _place(suite: str) -> str:
+    """Return a suite as a class: CI systems take dots for packages and tell cases apart by class and name."""
+    return f"edgeprof.{_text(suite).replace('.', '_').replace('/', '_')}"
 
 
 def _text(text: str) -> str:

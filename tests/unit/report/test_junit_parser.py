@@ -6,7 +6,7 @@ import os
 
 import pytest
 import xmlschema
-from junitparser import Failure, JUnitXml, Skipped
+from junitparser import Error, Failure, JUnitXml, Skipped
 from msgspec.structs import replace
 
 from edgeprof.records.result import Finding, Result, Verdict
@@ -50,6 +50,15 @@ def test_totals_are_those_of_all_suites(judged: Result) -> None:
     assert (whole.tests, whole.failures, whole.skipped) == (10, 2, 4)
 
 
+def test_a_run_that_broke_off_is_an_error_whatever_its_limits_say(judged: Result) -> None:
+    (suite,) = JUnitXml.fromstring(render([replace(judged, status="partial", findings=judged.findings[:1])]).encode())
+
+    assert (suite.tests, suite.failures, suite.errors) == (2, 0, 1)
+    (broken,) = [case for case in suite if case.name == "the run is complete"]
+    assert [type(one) for one in broken.result] == [Error]
+    assert broken.result[0].message == "the run is partial"
+
+
 def test_it_keeps_to_the_schema_that_jenkins_checks_by(judged: Result, small_result: Result) -> None:
     try:
         schema = xmlschema.XMLSchema(str(fetch_junit_schema()))
@@ -58,7 +67,7 @@ def test_it_keeps_to_the_schema_that_jenkins_checks_by(judged: Result, small_res
             raise
         pytest.skip(str(error))
 
-    for results in ([], [small_result], [judged, judged]):
+    for results in ([], [small_result], [judged, judged], [replace(judged, status="partial")]):
         schema.validate(render(results))
     with pytest.raises(xmlschema.XMLSchemaValidationError):
         schema.validate(render([judged]).replace("<failure", "<failed").replace("</failure", "</failed"))
