@@ -19,7 +19,7 @@ from edgeprof.meters import is_meter
 from edgeprof.model import read_model
 from edgeprof.profiling.finishing import finish, judged, kept, write_outputs
 from edgeprof.profiling.plan import Asked, Options
-from edgeprof.profiling.powered import PowerSource
+from edgeprof.profiling.powered import PowerSource, is_recording
 from edgeprof.profiling.preparing import IN_FIRMWARE, board_of, prepare
 from edgeprof.profiling.running import Stop, measure, raise_fatal
 from edgeprof.profiling.runtime_choice import choice_warnings
@@ -90,7 +90,8 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     status `partial`; before it, the error is raised. Raises EdgeprofError and nothing else.
 
     `install_runtime=True` puts a runtime on a board that has none, from the package index or from the folder `wheels`;
-    without it `ask` is asked whether to.
+    without it `ask` is asked whether to. `ask` also lets a person export the recording that `power` names when the run
+    is over; without it the recorder has to write the file while the run goes on.
     """
     options = _with_asked(options, asked)
     ready = prepare(
@@ -106,7 +107,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
                          board=ready.board)  # fmt: skip
     told = (*guessed_shapes(ready.inputs), *choice_warnings(ready.plan))
     begun = replace(begun, group=group, variant=variant, warnings=told)
-    with PowerSource(ready.options.power, ready.plan) as power:
+    with PowerSource(ready.options.power, ready.plan, ask) as power:
         heard = power.heard(on_event) if ready.options.power else on_event
         outcome = measure(begun, ready.target, ready.board, ready.blobs, on_event=heard, stop=stop, offer=offer)
     raise_fatal(begun, outcome)
@@ -147,6 +148,11 @@ def profile_all(
     if len(targets) > 1 and is_meter(options.power):
         raise UsageError("one instrument cannot measure several boards at once", hint="one --target with --power")
     several = len(targets) * len(chosen) > 1
+    if several and is_recording(options.power):
+        raise UsageError(
+            f"one recording holds one run, and here are {len(targets) * len(chosen)}: --power {options.power}",
+            hint="one --target and no --sweep with a recording; an instrument's URL is recorded anew for each variant",
+        )
     group = new_id() if several or sweep else None
     paths = _output_paths(targets, chosen, Path(output) if output is not None else None)
 
@@ -271,7 +277,7 @@ def fit(  # noqa: PLR0913  one keyword an option of the command line
 def compare(  # noqa: PLR0913  one keyword an option of the command line
     base: str | Path,
     *new: str | Path,
-    target: str = "local",
+    target: str | Sequence[str] = "local",
     max_regression: float = 0.03,
     allow: Sequence[str] = (),
     options: Options = DEFAULTS,
@@ -285,30 +291,35 @@ def compare(  # noqa: PLR0913  one keyword an option of the command line
 ) -> tuple[Comparison, ...]:
     """Compare each of `new` with `base`: models, run in turns on the target, or results (files or folders of them).
 
+    With several targets each model is run on its own, in their order, or `base` alone on all of them; the first is
+    what the others are compared with. `max_regression` is a ratio: 0.03 are 3 %.
     What is not comparable is refused unless `allow` names what differs. `quality` None compares the outputs of models
     where that can be done; `labels` are classes for `inputs`. Raises EdgeprofError and nothing else.
     """
-    from edgeprof.comparing.request import Wanted, are_models  # noqa: PLC0415  only here
-    from edgeprof.comparing.saved_results import compare_saved  # noqa: PLC0415  only here
-    from edgeprof.comparing.side_by_side import Ears, compare_models  # noqa: PLC0415  the same
+    from edgeprof.comparing.latency import Ears  # noqa: PLC0415  only here
+    from edgeprof.comparing.request import Wanted, are_models, sides_of  # noqa: PLC0415  the same
+    from edgeprof.comparing.saved_results import compare_saved  # noqa: PLC0415  the same
+    from edgeprof.comparing.side_by_side import compare_models  # noqa: PLC0415  the same
 
-    paths = [Path(base), *map(Path, new)]
+    sides = sides_of([Path(base), *map(Path, new)], [target] if isinstance(target, str) else target)
     wanted = Wanted(
         max_regression=max_regression, allow=tuple(allow), quality=quality, inputs=Path(inputs) if inputs else None,
         labels=Path(labels) if labels else None, guard=guard, new_options=new_options, price=price,
     )  # fmt: skip
-    if not are_models(paths, wanted):
+    if not are_models(sides.paths, wanted):
         return tuple(
             found
-            for path in paths[1:]
-            for found in compare_saved(paths[0], path, max_regression=max_regression, allow=allow, price=price)
+            for path in sides.paths[1:]
+            for found in compare_saved(sides.paths[0], path, max_regression=max_regression, allow=allow, price=price)
         )
     ears = Ears(on_event, Stop())
 
-    def run(path: Path, chosen: Options, given: Path | None, heard: Callable[[Plan, Event], None]) -> Result:
-        return profile(path, target, options=chosen, inputs=given, on_event=heard, stop=ears.stop)
+    def run(
+        path: Path, place: str, chosen: Options, given: Path | None, heard: Callable[[Plan, Event], None]
+    ) -> Result:
+        return profile(path, place, options=chosen, inputs=given, on_event=heard, stop=ears.stop)
 
-    return compare_models(paths, target, run, options, wanted, ears)
+    return compare_models(sides, run, options, wanted, ears)
 
 
 def doctor(target: str = "local") -> Diagnosis:

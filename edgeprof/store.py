@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from edgeprof.errors import FileUnreadable, Interrupted, OutputUnwritable, ResultInvalid
-from edgeprof.records.events import Event
+from edgeprof.errors import FileUnreadable, Interrupted, OutputUnwritable, ResultInvalid, UnknownName
+from edgeprof.records.events import Event, SamplesReceived
 from edgeprof.records.result import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
+
+    from edgeprof.records.board import Board
 
 RUNS_KEPT = 50
 SIDECAR_ABOVE = 200_000
@@ -138,22 +140,69 @@ def keep_result(result: Result) -> Path:
 
 
 def last_result() -> Path:
-    """Return the newest kept result, or the journal of a run that was killed before it had one."""
+    """Return the newest kept result, or the journal of a run that was killed before it had one.
+
+    What a run left that failed before its first sample, or the turns of a comparison, is no result.
+    """
     for folder in sorted((state_folder() / "runs").glob("*"), reverse=True):
-        for name in ("result.json", "journal.jsonl"):
-            if (folder / name).is_file() and (folder / name).stat().st_size:
-                return folder / name
+        result, journal = folder / "result.json", folder / "journal.jsonl"
+        if result.is_file() and result.stat().st_size:
+            return result
+        if _is_recoverable(journal):
+            return journal
     raise FileUnreadable("there is no last result yet", hint="edgeprof profile MODEL makes one")
+
+
+def _is_recoverable(journal: Path) -> bool:
+    """Tell whether a journal holds samples of one model; one that cannot be read does not."""
+    try:
+        events = read_journal(journal)
+        if not any(isinstance(event, SamplesReceived) for event in events):
+            return False
+        return read_result(journal.with_name("begun.json")).plan.second is None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, FileUnreadable, ResultInvalid):
+        return False
 
 
 def recover_result(journal: Path) -> Result:
     """Return what the journal of a run holds that was killed before it could write its result."""
     from edgeprof.summary.fold import fold  # noqa: PLC0415  only for a killed run
     from edgeprof.summary.results import filled_result  # noqa: PLC0415  the same
+    from edgeprof.targets import board_folders  # noqa: PLC0415  the same
 
     begun = read_result(journal.with_name("begun.json"))
+    if begun.plan.second is not None:
+        raise ResultInvalid(f"{journal} holds the turns of two models, which are no result of either")
     killed = Interrupted("the run was killed; this is what its journal holds")
-    return filled_result(begun, fold(read_journal(journal), begun.plan), failure=killed)
+    try:
+        measurement = fold(read_journal(journal), begun.plan)
+    except OSError as error:
+        raise FileUnreadable(f"cannot read the journal {journal}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ResultInvalid(f"{journal} is not the journal of a run: {error}") from error
+    folders = board_folders()
+    return filled_result(begun, measurement, failure=killed, board=_board(begun, folders), folders=folders)
+
+
+def _board(begun: Result, folders: Sequence[Path]) -> Board | None:
+    """Return the board that the run was begun for; None where none was named, or is not known any more."""
+    from edgeprof.boards import load_board  # noqa: PLC0415  the same
+
+    try:
+        return load_board(begun.board.id, folders) if begun.board.id else None
+    except UnknownName:
+        return None
+
+
+def kept_result(path: Path) -> Result:
+    """Read a result file, the last one for `last`, or what the journal of a killed run holds."""
+    found = last_result() if str(path) == "last" else path
+    return recover_result(found) if found.suffix == ".jsonl" else read_result(found)
+
+
+def forget_run(run_id: str) -> None:
+    """Remove what a run left that is to have no result."""
+    shutil.rmtree(state_folder() / "runs" / run_id, ignore_errors=True)
 
 
 def _forget_old() -> None:

@@ -18,20 +18,42 @@ if TYPE_CHECKING:
     from edgeprof.records.comparison import Price
 
 RUN_OPTIONS = {
-    "target": "--target", "threads": "--threads", "runtime": "--runtime", "delegate": "--delegate",
+    "targets": "--target", "threads": "--threads", "runtime": "--runtime", "delegate": "--delegate",
     "providers": "--provider", "cpus": "--cpus", "seed": "--seed", "new_runtime": "--new-runtime",
     "new_delegate": "--new-delegate", "new_providers": "--new-provider",
 }  # fmt: skip
 """Parameter to option: how models are run."""
 
 
+class Regression(Percent):
+    """`3%`, or 0.03. A bare number from 1 on is refused: who types 5 means 5 %, and 500 % would gate nothing."""
+
+    name = "percent"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the ratio."""
+        ratio = super().convert(value, param, ctx)
+        text = str(value).strip()
+        if not isinstance(value, float) and not text.endswith("%") and ratio >= 1:
+            self.fail(f"{text} without a sign would be {ratio * 100:g} %; {text} % is written {text}%", param, ctx)
+        return ratio
+
+
 @click.command(name="compare")
 @click.argument("base", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--target", "-t", default="local", show_default=True, help="Where models are run.")
+@click.argument("new", type=click.Path(path_type=Path), nargs=-1)
+@click.option(
+    "--target",
+    "-t",
+    "targets",
+    multiple=True,
+    default=("local",),
+    show_default=True,
+    help="Where models are run; given twice, BASE on the first and NEW, or BASE again, on the second.",
+)
 @click.option(
     "--max-regression",
-    type=Percent(),
+    type=Regression(),
     default="3%",
     show_default=True,
     help="How much worse NEW may be: beyond it exit 1.",
@@ -68,10 +90,13 @@ RUN_OPTIONS = {
 def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the options declare
     """Compare each NEW with BASE: models (run in turns on --target), or results or folders of them.
 
+    With several --target each model is run on its own.
+
     \b
     edgeprof compare old.tflite new.tflite
     edgeprof compare fp32.tflite int8.tflite --format report
     edgeprof compare base.json new.json --max-regression 5%
+    edgeprof compare model.tflite --target ssh://pi@pi4 --target ssh://pi@pi5
     """  # noqa: D301  click's \b keeps the lines apart
     from edgeprof.api import compare  # noqa: PLC0415  nothing heavy before the options are right
     from edgeprof.cli.github import tell_github  # noqa: PLC0415  the same
@@ -84,12 +109,13 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     output: Path | None = given["output"]
     if output is not None:
         check_writable(output)
-    with progress((given["target"],), quiet=given["quiet"], verbose=False) as on_event:
+    where = " and ".join(dict.fromkeys(given["targets"]))
+    with progress((where,), quiet=given["quiet"], verbose=False) as on_event:
         found = compare(
-            given["base"], *given["new"], target=given["target"], max_regression=given["max_regression"],
+            given["base"], *given["new"], target=given["targets"], max_regression=given["max_regression"],
             allow=given["allow"], options=_options(given), new_options=_new_options(given), quality=given["quality"],
             inputs=given["inputs"], labels=given["labels"], guard=given["guard"], price=_price(given),
-            on_event=lambda plan, event: on_event(given["target"], plan, event),
+            on_event=lambda plan, event: on_event(where, plan, event),
         )  # fmt: skip
     if output is not None:
         write_atomically(output, render_comparisons(found, "json").encode() + b"\n")

@@ -18,6 +18,7 @@ from edgeprof.model import read_model
 from edgeprof.profiling.running import measure, raise_fatal
 from edgeprof.records.comparison import LaunchRatio
 from edgeprof.records.result import Pass, Plan, SecondModel
+from edgeprof.store import forget_run
 from edgeprof.wire import AFTER_SEND, SECOND, WARMUP
 
 if TYPE_CHECKING:
@@ -118,7 +119,10 @@ def interleave(
             [launch.log_ratio for launch in found], statistics.median(x.base_p50_s for x in found), max_regression
         )
 
-    outcome = measure(begun, target, None, whole, on_event=on_event, stop=stop, enough=decided)
+    try:
+        outcome = measure(begun, target, None, whole, on_event=on_event, stop=stop, enough=decided)
+    finally:
+        forget_run(begun.id)  # turns are no result of either model, and never the last one
     raise_fatal(begun, outcome)
     launches = launches_of(outcome.measurement)
     if not launches and outcome.failure is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from edgeprof.comparing.layouts import reshaped, turned
 from edgeprof.comparing.quality import (
     GUARDS,
     accuracy_drop,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from edgeprof.records.result import Basis, Metric, Verdict
 
 REPEAT = "repeatability"
-IMAGE_RANK = 4
 
 
 class Heard(NamedTuple):
@@ -145,12 +145,10 @@ def _alike(base: list[NDArray[np.float64]], new: list[NDArray[np.float64]]) -> l
 
 def _one_alike(one: NDArray[np.float64], other: NDArray[np.float64], index: int) -> NDArray[np.float64]:
     have, wanted = other.shape[1:], one.shape[1:]
-    if have == wanted or [size for size in have if size != 1] == [size for size in wanted if size != 1]:
+    if reshaped(have, wanted):
         return other.reshape(one.shape)
-    if len(have) == len(wanted) == IMAGE_RANK:
-        for axes in ((0, 3, 1, 2), (0, 2, 3, 1)):
-            if tuple(have[axis] for axis in axes) == wanted:
-                return other.transpose(0, *(axis + 1 for axis in axes))
+    if turn := turned(have, wanted):
+        return other.transpose(0, *(axis + 1 for axis in turn.axes))
     raise _Missing(f"output {index} is {list(wanted)} of BASE and {list(have)} of NEW")
 
 

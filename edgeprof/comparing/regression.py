@@ -49,7 +49,7 @@ def _judged(change: Change, ratio: float, max_regression: float) -> tuple[Gate, 
     allowed = f"{max_regression * 100:g} % is allowed"
     if change.way == "exact":
         return ("FAIL" if ratio > max_regression else "PASS"), f"{shown}; {allowed}"
-    if change.way == "interleaved" and change.low is not None and change.high is not None:
+    if _has_fine_bounds(change) and change.low is not None and change.high is not None:
         found = Estimate(ratio, change.low, change.high, change.confidence or 0.95, 0)
         said = gate(found, change.base or 0.0, max_regression)
         return said, f"{shown}; {allowed}" + ("" if said != "INCONCLUSIVE" else ", and the interval holds both")
@@ -63,6 +63,11 @@ def _judged(change: Change, ratio: float, max_regression: float) -> tuple[Gate, 
             return "PASS", f"{shown}; {change.method}"
         case _:
             return "INCONCLUSIVE", f"{shown}: {change.reason}"
+
+
+def _has_fine_bounds(change: Change) -> bool:
+    """Tell whether nothing but what its interval holds moves a change: in turns, or on a simulated machine."""
+    return change.way == "interleaved" or change.basis == "simulated"
 
 
 def _shown(change: Change) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 DEFAULT_GUARD: Guard = "balanced"
 ALLOWED = ("inputs", "board", "basis", "runtime", "threads", "CPUs", "power mode", "governor", "all")
 """What may differ if it is allowed: the differences that forbid a comparison, or all of them."""
+LARGEST_REGRESSION = 10.0
 MODEL_SUFFIXES = frozenset({".tflite", ".onnx"})
 
 
@@ -43,10 +44,40 @@ def is_model(path: Path) -> bool:
     return path.suffix.lower() in MODEL_SUFFIXES
 
 
+class Sides(NamedTuple):
+    """What is compared, and where each is run: BASE first."""
+
+    paths: tuple[Path, ...]
+    targets: tuple[str, ...]
+
+
+def sides_of(paths: Sequence[Path], targets: Sequence[str]) -> Sides:
+    """Return a path and a target for each side: one target for all, one model for all targets, or as many of both.
+
+    Raises UsageError for one thing alone, and where it cannot be told which model goes to which target.
+    """
+    paths, targets = tuple(paths), tuple(targets) or ("local",)
+    several = len(targets) > 1
+    if several and not any(is_model(path) for path in paths):
+        raise UsageError("two targets with results, which are not run again", hint="compare the models themselves")
+    if len(paths) == 1 and not several:
+        model = is_model(paths[0])
+        both = ", or edgeprof compare MODEL --target A --target B" if model else ""
+        raise UsageError("one thing cannot be compared", hint=f"edgeprof compare BASE NEW{both}")
+    if not several or len(paths) == 1:
+        return Sides(paths * len(targets) if several else paths, targets if several else targets * len(paths))
+    if len(targets) != len(paths):
+        raise UsageError(
+            f"{len(paths)} models and {len(targets)} targets: it cannot be told which model goes where",
+            hint="one --target for all, or one for each model in their order",
+        )
+    return Sides(paths, targets)
+
+
 def are_models(paths: Sequence[Path], wanted: Wanted) -> bool:
     """Tell whether models are to be compared, not results; refuse a mixture, and what makes no sense with either."""
-    if len(paths) < 2:  # noqa: PLR2004  two are compared
-        raise UsageError("one thing cannot be compared", hint="edgeprof compare BASE NEW")
+    if not 0 <= wanted.max_regression <= LARGEST_REGRESSION:
+        raise UsageError(f"a regression of {wanted.max_regression:g} is no share", hint="0.03 are 3 %")
     for name in wanted.allow:
         if name not in ALLOWED:
             guess = did_you_mean(name, ALLOWED)

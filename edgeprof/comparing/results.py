@@ -6,16 +6,19 @@ import statistics
 from typing import TYPE_CHECKING
 
 from edgeprof.comparing.intervals import verdict
+from edgeprof.comparing.layouts import alike
 from edgeprof.comparing.regression import MAX_REGRESSION, gate_findings
 from edgeprof.comparing.saved_changes import COUNTED, changes
 from edgeprof.records.comparison import Change, ComparedSide, Comparison, Difference
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from edgeprof.comparing.intervals import Estimate
     from edgeprof.records.comparison import LaunchRatio
-    from edgeprof.records.result import Basis, Result
+    from edgeprof.records.result import Basis, InputTensor, Result
+
+    Shapes = Mapping[str, tuple[int, ...]]
 
 
 def side_of(result: Result, name: str = "") -> ComparedSide:
@@ -37,7 +40,6 @@ def side_of(result: Result, name: str = "") -> ComparedSide:
 def differences(base: Result, new: Result) -> tuple[Difference, ...]:
     """Return what besides the model differs; most of it makes latencies incomparable."""
     pairs = (
-        ("inputs", _inputs(base), _inputs(new), True),
         ("board", base.board.id or base.board.name, new.board.id or new.board.name, True),
         ("basis", _basis(base), _basis(new), True),
         ("runtime", _runtime(base), _runtime(new), True),
@@ -49,15 +51,37 @@ def differences(base: Result, new: Result) -> tuple[Difference, ...]:
         ("target", base.target.name, new.target.name, False),
         ("edgeprof", base.tool.version, new.tool.version, False),
     )
-    return tuple(
-        Difference(what=what, base=one or "not known", new=other or "not known", forbids=forbids)
-        for what, one, other, forbids in pairs
-        if one != other
+    return (
+        *input_differences(_inputs(base), _inputs(new)),
+        *(difference(what, one, other, forbids=forbids) for what, one, other, forbids in pairs if one != other),
     )
 
 
-def _inputs(result: Result) -> str:
-    return "; ".join(str(list(x.shape or ())) for x in result.model.inputs)
+def difference(what: str, base: str, new: str, *, forbids: bool = True) -> Difference:
+    """Return a difference whose sides are as they are known."""
+    return Difference(what=what, base=base or "not known", new=new or "not known", forbids=forbids)
+
+
+def input_differences(base: Shapes, new: Shapes) -> tuple[Difference, ...]:
+    """Return how inputs differ, by name where both are called the same; NHWC beside NCHW is the same input."""
+    order = list(base) if set(base) == set(new) else list(new)
+    pairs = zip(base.values(), (new[name] for name in order), strict=False)
+    if len(base) == len(new) and all(alike(one, other) for one, other in pairs):
+        return ()
+    texts = ("; ".join(str(list(shape)) for shape in side.values()) for side in (base, new))
+    return (difference("inputs", *texts),)
+
+
+def input_shapes(inputs: Iterable[InputTensor], settled: Shapes = {}) -> Shapes:  # noqa: B006  never written to
+    """Return the inputs' shapes by name as they are run: sizes that the model leaves open as settled, else 1."""
+    return {
+        facts.name: tuple(settled.get(facts.name) or (1 if size is None else size for size in facts.shape or ()))
+        for facts in inputs
+    }
+
+
+def _inputs(result: Result) -> Shapes:
+    return input_shapes(result.model.inputs, result.plan.shapes)
 
 
 def _basis(result: Result) -> str:
@@ -127,9 +151,13 @@ def compared(
     interleaved: Change | None = None,
     launches: Sequence[LaunchRatio] = (),
     names: tuple[str, str] = ("", ""),
+    advice: str = "",
 ) -> Comparison:
-    """Return the comparison of two results; what was run in turns takes the place of the saved latency."""
-    found = changes(base, new)
+    """Return the comparison of two results; what was run in turns takes the place of the saved latency.
+
+    `advice`: what would tell more where a latency cannot be told.
+    """
+    found = changes(base, new, advice)
     if interleaved is not None:
         found = (interleaved, *(change for change in found if change.metric != interleaved.metric))
     return Comparison(

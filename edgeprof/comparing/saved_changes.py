@@ -1,10 +1,11 @@
 """What changed between two saved results, metric by metric: pure. Exact figures exactly, times coarsely.
 
 Latencies of two saved results come from two processes, and identical ones differ by a log ratio of 11 to 18 % (standard
-deviation) from launch to launch. So single launches support coarse verdicts only: beyond `COARSE_RATIO` something has
-changed, within it nothing can be told. From five launches a side on, Welch's t-interval over the launches counts; what
-changed on the machine between the two runs is in no such interval, so that a change of less than `SESSION_RATIO` is
-none, and two saved latencies are never called the same.
+deviation) from launch to launch; medians of five launches still do, where something else comes and goes on the machine.
+The least figure hardly does. So a change is told where least figures are further apart than `COARSE_RATIO`, or
+`LAUNCHES_RATIO` with five launches a side; within it nothing can be told, and two saved latencies are never called the
+same. A simulated machine does not change between two runs: there Welch's t-interval over the launches counts. A result
+is the same as itself.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from edgeprof import stats
-from edgeprof.comparing.intervals import Estimate
+from edgeprof.comparing.intervals import FLOOR_RATIO, Estimate, verdict
 from edgeprof.metrics import REGISTRY
 from edgeprof.records.comparison import Change
 from edgeprof.units import format_bytes
@@ -30,30 +31,36 @@ if TYPE_CHECKING:
 
 COARSE_RATIO = 1.35
 """Least samples of two launches: sd of the log ratio 11 to 14 %; 1.35 is 2.1 to 2.7 of them, and 2 is 2.8 beyond it."""
-SESSION_RATIO = 0.25
-"""By less than this the speed of a machine may well move between two runs: with 10 % in its place 4 of 29 pairs of runs
-of one model, 5 launches each, on a shared machine were called better or worse."""
+LAUNCHES_RATIO = 1.25
+"""Of the least of five launches a side: all 711 pairs among 30 runs of a model of 50 µs and among 24 of one of 1.6 ms,
+on two busy CPUs (load 2 to 3), were within 1.06 times, where Welch's interval over launch medians, and 25 %, told a
+change in one of eight."""
 EXACT_BASES = frozenset({"computed", "declared"})
+DRAWN_UP = frozenset({"emulated", "simulated"})
+"""Where counts and sizes follow from the model alone, and are the same in every run."""
 COUNTED = ("instructions_count", "cycles_count")
 EXACT = frozenset({"model_bytes", "arena_bytes", "flash_bytes", "static_ram_bytes"})
 """Laid out by a compiler or a planner, whoever reads them off."""
 MEMORY_FLOOR_BYTES, MEMORY_FLOOR_RATIO = 256 * 1024, 0.05
 """Kernel accounting of a process moves by pages of libraries and arenas: less than this is no change."""
-COARSE = (
-    "two runs of the same model differ by up to a third in latency and energy; compare the models in one command,"
-    " with --target"
-)
+COARSE = "two runs of the same model differ by up to a third in latency and energy"
 
 
-def changes(base: Result, new: Result) -> tuple[Change, ...]:
+def changes(base: Result, new: Result, advice: str = "") -> tuple[Change, ...]:
     """Return each metric that at least one side has, in the registry's order.
 
-    Errors of outputs are left out: each side's is against an oracle of its own.
+    Errors of outputs are left out: each side's is against an oracle of its own. `advice` is added to the reason where
+    two runs cannot tell a latency or an energy.
     """
     both = base.metrics.keys() | new.metrics.keys()
     names = [name for name in REGISTRY if name in both and not name.startswith("output_")]
     found = (_change(name, base, new) for name in names)
-    return tuple(change for change in found if change is not None)
+    return tuple(_advised(change, advice) for change in found if change is not None)
+
+
+def _advised(change: Change, advice: str) -> Change:
+    coarse = change.verdict == "cannot tell" and change.reason.endswith(COARSE)
+    return replace(change, reason=f"{change.reason}; {advice}") if coarse and advice else change
 
 
 def _change(name: str, base: Result, new: Result) -> Change | None:
@@ -64,13 +71,21 @@ def _change(name: str, base: Result, new: Result) -> Change | None:
     shown = Change(metric=name, base=one.value, new=other.value, basis=other.basis, way="saved", change_ratio=ratio)
     if one.basis != other.basis:
         return replace(shown, change_ratio=None, reason=f"{one.basis} against {other.basis}")
+    if base.id == new.id and one.value == other.value:
+        return _exact(replace(shown, change_ratio=0.0), "both sides are the same result")
     if _is_exact(name, one.basis):
         return _exact(shown)
-    if ratio is None:
+    return _measured(shown, base, new)
+
+
+def _measured(shown: Change, base: Result, new: Result) -> Change:
+    """Return a change of what each run gives otherwise."""
+    name = shown.metric
+    if shown.change_ratio is None:
         return replace(shown, reason="the base is 0")
     if name == "latency_p50_s":
         return _latency(shown, base, new)
-    return _noisy(shown, one, other)
+    return _noisy(shown, base.metrics[name], new.metrics[name])
 
 
 def _ratio(base: float, new: float) -> float | None:
@@ -93,15 +108,15 @@ def _half(name: str, one: Metric | None, other: Metric | None) -> Change | None:
 
 
 def _is_exact(name: str, basis: Basis) -> bool:
-    return basis in EXACT_BASES or name in EXACT or (basis == "emulated" and name.endswith(("_count", "_bytes")))
+    return basis in EXACT_BASES or name in EXACT or (basis in DRAWN_UP and name.endswith(("_count", "_bytes")))
 
 
-def _exact(shown: Change) -> Change:
+def _exact(shown: Change, method: str = "both are exact") -> Change:
     ratio = shown.change_ratio
     apart = (shown.new or 0.0) - (shown.base or 0.0)
     return replace(
         shown, way="exact", low=ratio, high=ratio, confidence=1.0, verdict=_direction(shown.metric, apart),
-        method="both are exact",
+        method=method,
     )  # fmt: skip
 
 
@@ -112,27 +127,35 @@ def _direction(name: str, apart: float) -> ChangeVerdict:
 
 
 def _latency(shown: Change, base: Result, new: Result) -> Change:
-    """Compare launches where each side has five, else the least samples, coarsely."""
+    """Compare the least samples, coarsely; of a simulated board, with five launches a side, the launches."""
     ours, theirs = _launch_medians(base), _launch_medians(new)
-    found = welch(ours, theirs)
+    launches = min(len(ours), len(theirs))
+    found = welch(ours, theirs) if shown.basis == "simulated" else None
     if found is None:
-        return _coarse(shown, _least(base), _least(new))
-    told = found.low > 0 or found.high < 0
-    said = _direction(shown.metric, found.change_ratio) if told and abs(found.change_ratio) > SESSION_RATIO else None
-    return replace(
+        return _coarse(shown, _least(base), _least(new), launches)
+    shown = replace(
         shown, change_ratio=found.change_ratio, low=found.low, high=found.high, confidence=found.confidence,
-        verdict=said or "cannot tell",
         method=f"Welch's t-interval over {len(ours)} and {len(theirs)} launches of two runs",
-        reason="" if said else f"less than {SESSION_RATIO * 100:g} %, or launches too far apart; {COARSE}",
     )  # fmt: skip
+    return _steady(shown, found)
 
 
-def _coarse(shown: Change, base: float | None, new: float | None) -> Change:
+def _steady(shown: Change, found: Estimate) -> Change:
+    """Judge launches of a machine that does not change between two runs."""
+    said = verdict(found, shown.base or 0.0, FLOOR_RATIO)
+    return replace(
+        shown, verdict=said, reason="" if said != "cannot tell" else "the launches differ too much among themselves"
+    )
+
+
+def _coarse(shown: Change, base: float | None, new: float | None, launches: int = 1) -> Change:
     if not base or not new:
         return replace(shown, verdict="cannot tell", reason="a side has no samples")
-    ratio = new / base
-    method = f"least figure of one launch each ({ratio:.2f} times); beyond {COARSE_RATIO} times it is a change"
-    if ratio > COARSE_RATIO or ratio < 1 / COARSE_RATIO:
+    several = launches >= stats.FEWEST_LAUNCHES
+    ratio, bound = new / base, LAUNCHES_RATIO if several else COARSE_RATIO
+    each = f"{launches} launches or more" if several else "one launch"
+    method = f"least figure of {each} each ({ratio:.2f} times); beyond {bound} times it is a change"
+    if ratio > bound or ratio < 1 / bound:
         return replace(shown, verdict=_direction(shown.metric, ratio - 1), method=method)
     return replace(shown, verdict="cannot tell", method=method, reason=COARSE)
 

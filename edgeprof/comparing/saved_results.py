@@ -12,13 +12,13 @@ from edgeprof.comparing.techniques import techniques_of_sides
 from edgeprof.errors import FileUnreadable, UsageError
 from edgeprof.file_names import written
 from edgeprof.records.result import Warned
-from edgeprof.store import last_result, now, read_result
+from edgeprof.store import kept_result, now, read_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from edgeprof.records.comparison import Comparison, Price
+    from edgeprof.records.comparison import Comparison, Difference, Price
     from edgeprof.records.result import Result
 
 
@@ -32,18 +32,27 @@ def compare_saved(
 ) -> tuple[Comparison, ...]:
     """Compare two results, or each result of a folder with the one of the same target and variant in the other."""
     folders = base.is_dir() or new.is_dir()
-    pairs = _pairs(base, new) if folders else [(_read(base), _read(new))]
+    pairs = _pairs(base, new) if folders else [(kept_result(base), kept_result(new))]
     created = now()
     names = ("", "") if folders else _names(pairs[0], (base, new))
     found = []
     for one, other in pairs:
         refuse(one, other, allow)
-        whole = compared(one, other, created, max_regression=max_regression, names=names)
+        whole = compared(
+            one, other, created, max_regression=max_regression, names=names, advice=_finer(one, other)
+        )  # fmt: skip
         warnings = (*whole.warnings, *_broken_off(one, other))
         found.append(
             replace(whole, techniques=techniques_of_sides(whole.base, whole.new), price=price, warnings=warnings)
         )
     return tuple(found)
+
+
+def _finer(base: Result, new: Result) -> str:
+    """Return what would tell more than two runs, where the same target can run both models."""
+    if base.target.name != new.target.name or base.target.link not in {"local", "ssh", "sim"}:
+        return ""
+    return f"edgeprof compare BASE NEW with the models themselves, --target {base.target.name}, tells more"
 
 
 def _broken_off(base: Result, new: Result) -> tuple[Warned, ...]:
@@ -53,10 +62,6 @@ def _broken_off(base: Result, new: Result) -> tuple[Warned, ...]:
         return ()
     text = f"{' and '.join(sides)}: the run did not come to its end"
     return (Warned(code="broken-off", text=text, advice="profile it again, and compare what is whole"),)
-
-
-def _read(path: Path) -> Result:
-    return read_result(last_result() if str(path) == "last" else path)
 
 
 def _names(pair: tuple[Result, Result], paths: Sequence[Path]) -> tuple[str, str]:
@@ -80,8 +85,13 @@ def names_apart(paths: Sequence[Path]) -> list[str]:
 
 def refuse(base: Result, new: Result, allow: Iterable[str]) -> None:
     """Raise UsageError where the two are not comparable, unless what differs is allowed."""
+    refuse_differences(differences(base, new), allow)
+
+
+def refuse_differences(found: Iterable[Difference], allow: Iterable[str]) -> None:
+    """Raise UsageError where one of the differences forbids a comparison and is not allowed."""
     allowed = set(allow)
-    told = [x for x in differences(base, new) if x.forbids and not {x.what, "all"} & allowed]
+    told = [x for x in found if x.forbids and not {x.what, "all"} & allowed]
     if not told:
         return
     text = "; ".join(f"{x.what}: {x.base} against {x.new}" for x in told)

@@ -10,7 +10,9 @@ from edgeprof.report.comparison_words import (
     SIGNS,
     have_one_base,
     heading,
+    heading_of_all,
     how_sure,
+    new_name,
     quality_line,
     ratio_text,
     scores_line,
@@ -52,9 +54,9 @@ def _lines(one: Comparison, *, whole: bool) -> Iterator[str]:
 
 def _side_by_side(found: Sequence[Comparison], *, whole: bool) -> Iterator[str]:
     base = found[0].base
-    yield f"### {len(found)} against {escape(base.name)} on {escape(base.target)}"
+    yield f"### {escape(heading_of_all(found))}"
     yield ""
-    yield f"| | {escape(base.name)} | {' | '.join(escape(one.new.name) for one in found)} |"
+    yield f"| | {escape(base.name)} | {' | '.join(escape(new_name(one)) for one in found)} |"
     yield f"| --- | ---: |{' ---: |' * len(found)}"
     yield f"| gate | | {' | '.join(worst(one) for one in found)} |"
     names = dict.fromkeys(c.metric for one in found for c in shown_changes(one, whole=whole).rows)
@@ -63,7 +65,7 @@ def _side_by_side(found: Sequence[Comparison], *, whole: bool) -> Iterator[str]:
         first = next((change.base for change in of_each if change is not None and change.base is not None), None)
         yield f"| {metric_kind(name).title} | {value_text(name, first)} | {' | '.join(map(_cell, of_each))} |"
     for one in found:
-        yield f"\n#### {escape(one.new.name)}"
+        yield f"\n#### {escape(new_name(one))}"
         yield from _below(one, whole=whole)
 
 

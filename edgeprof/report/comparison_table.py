@@ -14,7 +14,9 @@ from edgeprof.report.comparison_words import (
     SIGNS,
     have_one_base,
     heading,
+    heading_of_all,
     how_sure,
+    new_name,
     quality_line,
     ratio_text,
     scores_line,
@@ -39,10 +41,10 @@ def render(found: Sequence[Comparison], *, whole: bool) -> str:
     """Return the comparisons as tables."""
     console = text_console()
     if have_one_base(found):
-        console.print(Text(f"{len(found)} against {found[0].base.name} on {found[0].base.target}", style="bold"))
+        console.print(Text(heading_of_all(found), style="bold"))
         console.print(_side_by_side(found, whole=whole))
         for one in found:
-            console.print(Text(one.new.name, style="bold"))
+            console.print(Text(new_name(one), style="bold"))
             _draw_below(console, one, whole=whole)
         return captured(console)
     for one in found:
@@ -76,7 +78,7 @@ def _side_by_side(found: Sequence[Comparison], *, whole: bool) -> Table:
     table = _grid()
     table.add_column("base", justify="right", no_wrap=True)
     for one in found:
-        table.add_column(Text(one.new.name), justify="right")
+        table.add_column(Text(new_name(one)), justify="right")
     rows = {change.metric for one in found for change in shown_changes(one, whole=whole).rows}
     for name in sorted(rows, key=_weight):
         of_each = [next((c for c in one.changes if c.metric == name), None) for one in found]
@@ -102,7 +104,7 @@ def _draw_below(console: Console, one: Comparison, *, whole: bool) -> None:
     if shown.same:
         console.print(Text(f"the same: {titles(shown.same)}", style="dim"))
     if shown.open:
-        console.print(Text(f"not told by one launch each (--all shows them): {titles(shown.open)}", style="dim"))
+        console.print(Text(f"not told by one run each (--all shows them): {titles(shown.open)}", style="dim"))
     for difference in one.differences:
         console.print(Text(f"! {difference.what} differs: {difference.base} against {difference.new}", style="yellow"))
     for line in (quality_line(one.quality), scores_line(one.quality)) if one.quality is not None else ():

@@ -84,19 +84,38 @@ def titles(changes: Sequence[Change]) -> str:
 
 def heading(one: Comparison) -> str:
     """Return what is compared with what, and where."""
-    where = one.base.target if one.base.target == one.new.target else f"{one.base.target} and {one.new.target}"
     runtimes = one.base.runtime if one.base.runtime == one.new.runtime else f"{one.base.runtime} and {one.new.runtime}"
-    return f"{one.new.name} against {one.base.name} on {where}{', ' + runtimes if runtimes else ''}"
+    with_ = f", {runtimes}" if runtimes else ""
+    if one.base.target == one.new.target:
+        return f"{one.new.name} against {one.base.name} on {one.base.target}{with_}"
+    return f"{one.new.name} on {one.new.target} against {one.base.name} on {one.base.target}{with_}"
+
+
+def heading_of_all(found: Sequence[Comparison]) -> str:
+    """Return what several NEW are compared with, and where."""
+    base = found[0].base
+    names = [new_name(one) for one in found]
+    return f"{', '.join(names[:-1])} and {names[-1]} against {base.name} on {base.target}"
+
+
+def new_name(one: Comparison) -> str:
+    """Return NEW's name, with its target where that is another one."""
+    return one.new.name if one.new.target == one.base.target else f"{one.new.name} on {one.new.target}"
 
 
 def how_sure(one: Comparison) -> str:
     """Return one line on what the latency's verdict rests on."""
     latency = next((change for change in one.changes if change.metric == "latency_p50_s"), None)
-    if latency is not None and latency.way == "interleaved":
+    if latency is None or (latency.way == "exact" and one.base.id != one.new.id):
+        return "exact figures need no repetition"
+    if latency.way == "exact":
+        return "both sides are the same result"
+    if latency.base is None or latency.new is None:
+        return "latency: one side alone has one"
+    if latency.way == "interleaved" or (latency.basis == "simulated" and latency.low is not None):
         return f"latency: {latency.method}"
-    if latency is not None and latency.way == "saved":
-        return "latency: two separate runs support coarse verdicts only; compare the models themselves for fine ones"
-    return "exact figures need no repetition"
+    finer = "; compare the models themselves for fine ones" if one.quality is None else ""
+    return f"latency: two separate runs support coarse verdicts only{finer}"
 
 
 def sentence(text: str) -> str:

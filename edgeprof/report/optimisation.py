@@ -107,7 +107,7 @@ def _factor(change: Change) -> str | None:
     if change.way != "exact" and change.low is not None and change.high is not None:
         factors += sorted(_times(bound, grew=grew) for bound in (change.low, change.high))
     bounds = f" ({factors[1]:.2f} to {factors[2]:.2f})" if len(factors) == 3 else ""  # noqa: PLR2004  with two bounds
-    said = "cannot be told from one launch each" if change.verdict == "cannot tell" else SIGNS[change.verdict]
+    said = "cannot be told from one run each" if change.verdict == "cannot tell" else SIGNS[change.verdict]
     return f"{factors[0]:.2f} times {word}{bounds}: {said}"
 
 

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from edgeprof.api import compare
+from edgeprof.errors import UsageError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -28,8 +31,12 @@ def compared(edgeprof: Cli, *arguments: object, code: int = 0) -> dict[str, Any]
     return found
 
 
+def latency_of(found: dict[str, Any]) -> dict[str, Any]:
+    return next(change for change in found["changes"] if change["metric"] == "latency_p50_s")
+
+
 def test_two_formats_are_run_in_turns_in_one_process_with_the_same_values(edgeprof: Cli, kws: Path) -> None:
-    found = compared(edgeprof, kws, kws.with_name("kws_fp32.onnx"), "--max-regression", "1000%", "--allow", "all")
+    found = compared(edgeprof, kws, kws.with_name("kws_fp32.onnx"), "--max-regression", "1000%", "--allow", "runtime")
     latency = found["changes"][0]
     assert (latency["metric"], latency["way"]) == ("latency_p50_s", "interleaved")
     assert "ai_edge_litert and onnxruntime in one process" in latency["method"]
@@ -70,6 +77,13 @@ def test_two_results_are_compared_coarsely(edgeprof: Cli, kws: Path, tmp_path: P
         (("{tmp}", "{tmp}"), 2, "not an edgeprof result"),
         (("{kws}", "{kws}", "--labels", "x"), 2, "without --inputs"),
         (("{kws}", "{kws_folder}/vww_int8.tflite", "--quality"), 2, "cannot be given the same inputs"),
+        (("{kws}", "{kws_folder}/vww_int8.tflite"), 2, "--allow inputs compares them"),
+        (("{kws}", "{kws_folder}/kws_fp32.onnx"), 2, "--allow runtime compares them"),
+        (("{kws}",), 2, "edgeprof compare BASE NEW, or edgeprof compare MODEL --target A --target B"),
+        (("{kws}", "{kws}", "{kws}", "-t", "local", "-t", "emu:cortex-m4"), 2, "3 models and 2 targets"),
+        (("{tmp}/bad.json", "{tmp}/bad.json", "-t", "local", "-t", "emu:cortex-m4"), 2, "not run again"),
+        (("{kws}", "{kws}", "--max-regression", "5"), 2, "5 % is written 5%"),
+        (("{kws}", "{kws}", "--max-regression", "1"), 2, "1 % is written 1%"),
         (("{kws}", "{kws}", "--price-per-hour", "1"), 2, "without --requests-per-day"),
         (("{kws}", "{kws}", "--new-delegate", "nosuch"), 2, "unknown delegate"),
     ],
@@ -106,6 +120,71 @@ def test_ctrl_c_ends_with_5_and_without_a_trace(kws: Path) -> None:
     _, told = process.communicate(timeout=30)
     assert process.returncode == 5, told
     assert "Traceback" not in told
+
+
+def test_what_is_not_comparable_is_refused_before_anything_runs(edgeprof: Cli, kws: Path, state: Path) -> None:
+    assert edgeprof("compare", kws, kws.with_name("vww_int8.tflite")).returncode == 2
+    assert edgeprof("compare", kws, kws.with_name("kws_fp32.onnx")).returncode == 2
+    assert list(state.iterdir()) == []
+    found = compared(edgeprof, kws, kws.with_name("vww_int8.tflite"), *SIM, "--allow", "inputs", code=1)
+    assert [difference["what"] for difference in found["differences"]] == ["inputs"]
+    assert "BASE takes" in found["quality"]["reason"]
+
+
+def test_the_library_refuses_what_the_command_refuses(kws: Path) -> None:
+    with pytest.raises(UsageError, match="inputs: ") as refused:
+        compare(kws, kws.with_name("vww_int8.tflite"))
+    assert "--allow inputs" in refused.value.hint
+
+
+def test_a_comparison_leaves_the_results_of_its_models_and_nothing_half_done(
+    edgeprof: Cli, kws: Path, state: Path
+) -> None:
+    found = compared(edgeprof, kws, kws, "--no-quality", "--max-regression", "1000%")
+    assert found["launches"]
+    assert sorted(path.name for path in (state / "runs").iterdir()) == [found["base"]["id"], found["new"]["id"]]
+    last = edgeprof("report", "last", "--format", "json")
+    assert (last.returncode, json.loads(last.stdout)["id"]) == (0, found["new"]["id"])
+    assert edgeprof("readiness", "last").returncode != 5
+
+
+def test_the_last_result_can_be_compared_also_where_it_is_the_journal_of_a_killed_run(
+    edgeprof: Cli, state: Path, saved: Path
+) -> None:
+    assert edgeprof("compare", saved, "last").returncode == 0
+    (kept,) = state.glob("runs/*/result.json")
+    kept.unlink()
+    killed = edgeprof("compare", saved, "last")
+    assert killed.returncode == 5, killed.stderr
+    assert "NEW: the run did not come to its end" in killed.stdout
+    named = edgeprof("compare", saved, kept.with_name("journal.jsonl"))
+    assert (named.returncode, named.stdout) == (5, killed.stdout.replace("last)", "journal.jsonl)"))
+
+
+def test_one_model_is_compared_on_two_targets_with_the_same_inputs(edgeprof: Cli, kws: Path) -> None:
+    targets = ("sim:raspberry-pi-5", "sim:raspberry-pi-4b")
+    found = compared(edgeprof, kws, "-t", targets[0], "-t", targets[1], code=1)
+    assert [found[side]["target"] for side in ("base", "new")] == list(targets)
+    assert "board" in {difference["what"] for difference in found["differences"]}
+    latency = latency_of(found)
+    assert (latency["verdict"], latency["way"]) == ("worse", "saved")
+    assert found["quality"]["distance"]["max_abs_error"] == 0
+
+
+def test_two_models_on_two_targets_are_run_each_on_its_own(edgeprof: Cli, kws: Path) -> None:
+    given = (kws, kws.with_name("kws_qdq_int8.onnx"), "-t", "local", "-t", "sim:raspberry-pi-5")
+    found = compared(edgeprof, *given)
+    assert latency_of(found)["reason"] == "measured against simulated"
+    assert "verdict" not in latency_of(found)
+    assert found["new"]["model"]["format"] == "onnx"
+    assert found["quality"]["basis"] == "simulated"
+    assert found["quality"]["distance"]["inferences"] == 16
+
+
+def test_a_model_on_a_simulated_board_is_the_same_as_itself(edgeprof: Cli, kws: Path) -> None:
+    found = compared(edgeprof, kws, kws, *SIM)
+    assert {finding["verdict"] for finding in found["findings"]} == {"PASS"}
+    assert "7 and 7 launches" in latency_of(found)["method"]
 
 
 @pytest.fixture

@@ -33,7 +33,8 @@ def slower(small_result: Result) -> Comparison:
     base = replace(small_result, metrics=metrics)
     found = Estimate(0.05, 0.045, 0.055, 0.95, 7)
     change = interleaved_change(found, LAUNCHES, "measured", 0.03)
-    return compared(base, base, "now", interleaved=change, launches=LAUNCHES, names=("a.tflite", "b<i>|x.tflite"))
+    new = replace(base, id="20260102T000000000000-bbbbbb")
+    return compared(base, new, "now", interleaved=change, launches=LAUNCHES, names=("a.tflite", "b<i>|x.tflite"))
 
 
 QUALITY = Quality(
@@ -52,7 +53,7 @@ def test_the_gated_and_the_decided_get_rows_and_the_rest_one_line(slower: Compar
     text = render_comparisons([slower], "table")
     assert "Latency p50" in text
     assert "WORSE" in text
-    assert "not told by one launch each (--all shows them): Latency p99" in text
+    assert "not told by one run each (--all shows them): Latency p99" in text
     assert "?" in render_comparisons([slower], "table", whole=True)
     assert "700 pairs of inferences in turns" in " ".join(text.split())
 
@@ -69,6 +70,27 @@ def test_several_new_stand_beside_one_base(slower: Comparison) -> None:
         text = render_comparisons([slower, slower], format_name)
         row = next(line for line in text.splitlines() if "Latency p50" in line)
         assert row.count("+5.00 % WORSE") == 2
+
+
+def test_the_title_of_several_names_them_and_another_target(slower: Comparison) -> None:
+    elsewhere = replace(slower, new=replace(slower.new, name="c.tflite", target="sim:pi"))
+    for format_name in ("table", "markdown"):
+        title = render_comparisons([slower, elsewhere], format_name).splitlines()[0].replace("\\", "")
+        assert "b<i>|x.tflite and c.tflite on sim:pi against a.tflite on local" in title
+    assert render_comparisons([elsewhere], "table").startswith("c.tflite on sim:pi against a.tflite on local")
+
+
+def test_what_the_latency_rests_on_is_said_of_each_kind(slower: Comparison) -> None:
+    (turns, *rest) = slower.changes
+    saved = replace(turns, way="saved", low=None, high=None)
+    for latency, said in (
+        (replace(saved, basis="simulated", low=0.0, method="of 7 launches"), "latency: of 7 launches"),
+        (replace(saved, new=None), "one side alone has one"),
+        (saved, "coarse verdicts only; compare the models themselves"),
+    ):
+        assert said in " ".join(render_comparisons([replace(slower, changes=(latency, *rest))], "table").split())
+    outputs = replace(slower, changes=(saved, *rest), quality=QUALITY)
+    assert "models themselves" not in render_comparisons([outputs], "table")
 
 
 def test_json_reads_back(slower: Comparison) -> None:

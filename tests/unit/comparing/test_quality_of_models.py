@@ -33,8 +33,15 @@ def test_an_int8_model_and_a_float_one_get_the_same_real_values(kws: Path) -> No
     assert [array.dtype.name for array in (codes, floats)] == ["int8", "float32"]
     real = real_values(codes, facts.scale, facts.zero_point)
     assert np.allclose(real.transpose(0, 1, 4, 2, 3), floats, rtol=1e-6)
-    assert "NHWC to NCHW" in found.notes[0]
+    assert "NHWC to NCHW" in " ".join(found.notes)
+    assert "agree is no accuracy" in " ".join(found.notes)
     assert (codes[0] == codes[-1]).all()
+
+
+def test_what_is_said_of_random_inputs_is_not_said_of_real_ones(kws: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", input=np.zeros((2, 1, 49, 10, 1), np.int8))
+    assert shared(kws, kws, given=tmp_path / "in.npz").notes == ()
+    assert "random inputs" in " ".join(shared(kws, kws).notes)
 
 
 def test_models_that_take_other_things_are_told_why(kws: Path) -> None:

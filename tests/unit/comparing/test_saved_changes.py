@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 from edgeprof.comparing.results import compared, differences
 from edgeprof.comparing.saved_changes import changes
 from edgeprof.comparing.saved_results import names_apart, refuse
-from edgeprof.records.result import BoardUsed, Metric, Samples
+from edgeprof.records.result import BoardUsed, InputTensor, Metric, Samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,14 +27,17 @@ def having(result: Result, basis: Basis = "measured", **figures: float) -> Resul
     return replace(result, metrics=metrics)
 
 
-def timed(result: Result, least_s: float, launches: int = 1, spread: float = 0.0) -> Result:
-    found = having(result, latency_min_s=least_s, latency_p50_s=least_s * 1.1)
+def timed(result: Result, least_s: float, launches: int = 1, spread: float = 0.0, basis: Basis = "measured") -> Result:
+    found = having(result, basis, latency_min_s=least_s, latency_p50_s=least_s * 1.1)
     durations = [least_s * (1.1 + spread * launch) for launch in range(launches) for _ in range(3)]
     columns = Samples(
         launch=tuple(launch for launch in range(launches) for _ in range(3)), start_s=tuple(durations),
         duration_s=tuple(durations), batch=(1,) * len(durations), flags=(0,) * len(durations),
     )  # fmt: skip
-    return replace(found, samples=columns)
+    return replace(found, samples=columns, id=next(IDS))
+
+
+IDS = (f"20260101T{number:012}-aaaaaa" for number in itertools.count())
 
 
 def change_of(name: str, base: Result, new: Result) -> Change:
@@ -57,7 +61,48 @@ def test_five_launches_tell_more_but_never_that_two_runs_are_the_same(
     base, new = timed(small_result, 1e-3, 6, 0.01), timed(small_result, factor * 1e-3, 6, 0.01)
     found = change_of("latency_p50_s", base, new)
     assert found.verdict == said
-    assert found.low is not None
+    assert "6 launches or more each" in found.method
+
+
+def test_launches_that_something_else_slowed_are_no_change(small_result: Result) -> None:
+    base = timed(small_result, 1e-3, 6, 0.01)
+    slowed = tuple(duration * 1.5 for duration in base.samples.duration_s)
+    new = replace(base, id="other", samples=replace(base.samples, duration_s=slowed))
+    assert change_of("latency_p50_s", base, new).verdict == "cannot tell"
+
+
+def test_a_launch_far_off_does_not_hide_a_factor_of_two(small_result: Result) -> None:
+    base, new = timed(small_result, 1e-3, 6, 0.01), timed(small_result, 2e-3, 6, 1.0)
+    assert change_of("latency_p50_s", base, new).verdict == "worse"
+    assert change_of("latency_p50_s", new, base).verdict == "better"
+
+
+@pytest.mark.parametrize(
+    ("factor", "said", "gate"),
+    [(1.0, "same", "PASS"), (1.025, "worse", "PASS"), (1.05, "worse", "FAIL"), (0.9, "better", "PASS")],
+)
+def test_launches_of_a_simulated_board_are_judged_by_their_interval_alone(
+    small_result: Result, factor: float, said: str, gate: str
+) -> None:
+    base, new = (timed(small_result, least, 7, 1e-4, "simulated") for least in (1e-3, factor * 1e-3))
+    assert change_of("latency_p50_s", base, new).verdict == said
+    assert [finding.verdict for finding in compared(base, new, "now").findings] == [gate]
+
+
+def test_a_result_is_the_same_as_itself_exactly(small_result: Result) -> None:
+    result = replace(
+        timed(small_result, 1e-3), metrics=having(small_result, latency_p50_s=1e-3, throughput_hz=9).metrics
+    )
+    assert {(change.way, change.verdict, change.change_ratio) for change in changes(result, result)} == {
+        ("exact", "same", 0.0)
+    }
+
+
+def test_what_tells_more_is_said_where_two_runs_cannot_tell(small_result: Result) -> None:
+    base, new = timed(small_result, 1e-3), timed(small_result, 1e-3)
+    told = {change.reason for change in changes(base, new, "run them in turns")}
+    assert any(reason.endswith("; run them in turns") for reason in told)
+    assert not any("--target" in change.reason for change in changes(base, new))
 
 
 def test_counted_instructions_are_compared_exactly(small_result: Result) -> None:
@@ -104,6 +149,33 @@ def test_another_board_is_refused_unless_it_is_allowed(small_result: Result) -> 
     refuse(small_result, other, ("board",))
     refuse(small_result, other, ("all",))
     assert [difference.what for difference in differences(small_result, other)] == ["board"]
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "differ"),
+    [
+        ((1, 49, 10, 1), (1, 49, 10, 1), False),
+        ((None, 49, 10, 1), (1, 49, 10), False),
+        ((1, 96, 96, 3), (1, 3, 96, 96), False),
+        ((1, 96, 96, 3), (1, 3, 96, 64), True),
+        ((1, 49, 10), (1, 10, 49), True),
+    ],
+)
+def test_inputs_differ_where_their_values_do_and_not_where_their_layout_does(
+    small_result: Result, base: tuple[int | None, ...], new: tuple[int, ...], *, differ: bool
+) -> None:
+    one, other = (
+        replace(
+            small_result, model=replace(small_result.model, inputs=(InputTensor(name=name, shape=s, dtype="int8"),))
+        )
+        for name, s in (("x", base), ("y", new))
+    )
+    found = [difference for difference in differences(one, other) if difference.what == "inputs"]
+    assert bool(found) == differ
+    if differ:
+        with pytest.raises(UsageError, match="inputs: ") as refused:
+            refuse(one, other, ())
+        assert "--allow inputs" in refused.value.hint
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
