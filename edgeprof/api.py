@@ -24,7 +24,7 @@ from edgeprof.profiling.preparing import IN_FIRMWARE, board_of, prepare
 from edgeprof.profiling.running import Stop, measure, raise_fatal
 from edgeprof.profiling.runtime_choice import choice_warnings
 from edgeprof.profiling.sweeping import Variant, parse_sweep, run_variants, variants
-from edgeprof.store import check_writable, last_result, new_id, now, read_result, recover_result
+from edgeprof.store import check_writable, kept_result, new_id, now
 from edgeprof.summary.results import begun_result, guessed_shapes
 from edgeprof.targets import resolve_target, ssh_place
 
@@ -317,7 +317,7 @@ def compare(  # noqa: PLR0913  one keyword an option of the command line
     def run(
         path: Path, place: str, chosen: Options, given: Path | None, heard: Callable[[Plan, Event], None]
     ) -> Result:
-        return profile(path, place, options=chosen, inputs=given, on_event=heard, stop=ears.stop)
+        return profile(path, place, options=chosen, inputs=given, on_event=heard, stop=ears.stop, history=False)
 
     return compare_models(sides, run, options, wanted, ears)
 
@@ -346,8 +346,7 @@ def offered_key(host: str) -> OfferedKey:
 
 def load_result(path: str | Path) -> Result:
     """Read a result file, the newest kept one for `last`, or what the journal of a killed run holds."""
-    found = last_result() if str(path) == "last" else Path(path)
-    return recover_result(found) if found.suffix == ".jsonl" else read_result(found)
+    return kept_result(Path(path))
 
 
 def exit_code(results: Sequence[Result], failures: Sequence[EdgeprofError] = (), *, strict: bool = False) -> int:

@@ -206,7 +206,10 @@ def forget_run(run_id: str) -> None:
 
 
 def _forget_old() -> None:
-    for folder in sorted((state_folder() / "runs").iterdir())[:-RUNS_KEPT]:
+    """Forget what is older than the newest results; runs that failed push none of them out."""
+    folders = sorted((state_folder() / "runs").iterdir())
+    kept = [folder for folder in folders if (folder / "result.json").is_file()][-RUNS_KEPT:]
+    for folder in folders[: folders.index(kept[0])] if len(kept) == RUNS_KEPT else ():
         shutil.rmtree(folder, ignore_errors=True)
 
 

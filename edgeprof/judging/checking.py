@@ -143,12 +143,12 @@ def _head(path: Path) -> bytes:
 
 
 def _result(path: Path) -> _Seen:
-    from edgeprof.store import read_result  # noqa: PLC0415  only where a result is checked
+    from edgeprof.store import kept_result  # noqa: PLC0415  only where a result is checked
 
     size = path.stat().st_size
     if size > _largest_result_bytes:
         raise ResultInvalid(f"{path} has {size:,} bytes; no edgeprof result has more than {_largest_result_bytes:,}")
-    result = read_result(path)
+    result = kept_result(path)
     return _Seen(replace(_blank(path, "result", result.metrics), status=result.status), never_in(result), result)
 
 

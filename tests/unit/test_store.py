@@ -190,6 +190,14 @@ def test_the_oldest_results_are_forgotten(state: Path, small_result: Result) -> 
     assert kept[0] == "20260101T000003000000-aaaaaa"
 
 
+def test_runs_that_failed_push_no_result_out(state: Path, small_result: Result) -> None:
+    keep_result(replace(small_result, id="20260101T000000000000-aaaaaa"))
+    for day in range(1, RUNS_KEPT + 3):
+        (state / "runs" / f"20260101T{day:06}000000-bbbbbb").mkdir()
+    keep_result(replace(small_result, id="20260102T000000000000-aaaaaa"))
+    assert (state / "runs" / "20260101T000000000000-aaaaaa" / "result.json").is_file()
+
+
 # ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
