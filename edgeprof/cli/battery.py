@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from edgeprof.battery.spec import (
     parse_shares,
     parse_tolerance,
 )
-from edgeprof.cli.options import BASES, Duration, format_option
+from edgeprof.cli.options import BASES, Duration, format_option, output_option, show
 from edgeprof.errors import EdgeprofError
 from edgeprof.units import parse_charge, parse_current, parse_energy, parse_voltage
 
@@ -96,7 +97,7 @@ CHARGE, ENERGY, SHARE = Read("charge", parse_charge), Read("energy", parse_energ
 )
 @click.option("--strict", is_flag=True, help="WARN exits 1, INCONCLUSIVE exits 6.")
 @format_option("table", "json", "markdown", "html")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the JSON report here.")
+@output_option
 def command(
     result: Path | None, *, limits: tuple[str, ...], accepted: tuple[Any, ...], output: Path | None, **given: Any  # noqa: ANN401  options
 ) -> int:  # fmt: skip
@@ -107,38 +108,16 @@ def command(
     edgeprof battery --energy 7.37mJ --latency 180ms --capacity 1000mAh --every 10s --sleep-current 5uA \\
         --supply 3V --regulator none --burst radio=20mA*50ms
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.battery import battery_of  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.answers import battery_life  # noqa: PLC0415  nothing heavy before the options are right
     from edgeprof.battery.judging import exit_code, with_limits  # noqa: PLC0415  the same
     from edgeprof.judging.limits import parse_limit  # noqa: PLC0415  the same
     from edgeprof.report.battery import render_battery, render_cells  # noqa: PLC0415  the same
-    from edgeprof.store import check_writable, write_atomically  # noqa: PLC0415  the same
 
     strict, format_name = given.pop("strict"), given.pop("format_name")
     if given.pop("list_cells"):
         click.echo(render_cells(format_name))
         return 0
     rules = [parse_limit(text) for text in limits]
-    if output is not None:
-        check_writable(output)
-    loaded, board = _loaded(result)
-    report = with_limits(battery_of(loaded, BatteryOptions(**given), board), rules, accepted)
-    if output is not None:
-        write_atomically(output, render_battery(report, "json").encode() + b"\n")
-    click.echo(render_battery(report, format_name))
+    report = with_limits(battery_life(BatteryOptions(**given), result), rules, accepted)
+    show(partial(render_battery, report), format_name, output)
     return exit_code(report, strict=strict)
-
-
-def _loaded(path: Path | None) -> tuple[Any, Any]:
-    """Return the result and its board, where it is a known one."""
-    if path is None:
-        return None, None
-    from edgeprof.api import load_result  # noqa: PLC0415  only for a result
-    from edgeprof.boards import load_board  # noqa: PLC0415  the same
-    from edgeprof.errors import UsageError  # noqa: PLC0415  the same
-    from edgeprof.targets import board_folders  # noqa: PLC0415  the same
-
-    result = load_result(path)
-    try:
-        return result, None if result.board.id is None else load_board(result.board.id, board_folders())
-    except UsageError:  # a board that is not known here has no file to say its supply
-        return result, None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
-from edgeprof.cli.options import Shape, format_option
+from edgeprof.cli.options import Shape, format_option, output_option, show
 from edgeprof.errors import UsageError
 
 
@@ -27,7 +27,7 @@ from edgeprof.errors import UsageError
 )  # fmt: skip
 @click.option("--shape", "shapes", type=Shape(), multiple=True, help="Size of a dynamic input, NAME=1x3x224x224.")
 @format_option("table", "json", "markdown")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the JSON here too.")
+@output_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def command(**given: Any) -> None:  # noqa: ANN401  click hands over what the options declare
     """Measure micro models on a Linux board, so that other models can be predicted for it.
@@ -37,35 +37,26 @@ def command(**given: Any) -> None:  # noqa: ANN401  click hands over what the op
     edgeprof calibrate --target ssh://pi@raspberrypi.local --predict model.tflite
     """  # noqa: D301  click's \b keeps the lines apart
     from edgeprof.report.calibration import render_calibrations, render_predictions  # noqa: PLC0415  only when asked
-    from edgeprof.store import check_writable, write_atomically  # noqa: PLC0415  the same
 
-    output: Path | None = given["output"]
-    if output is not None:
-        check_writable(output)
     if given["models"]:
-        predictions = _predicted(given)
-        drawn, whole = (render_predictions(predictions, name) for name in (given["format_name"], "json"))
+        draw = partial(render_predictions, _predicted(given))
     else:
-        calibrations = _measured(given)
-        drawn, whole = (render_calibrations(calibrations, name) for name in (given["format_name"], "json"))
-    if output is not None:
-        write_atomically(output, whole.encode() + b"\n")
-    click.echo(drawn)
+        draw = partial(render_calibrations, _measured(given))
+    show(draw, given["format_name"], given["output"])
 
 
 def _measured(given: dict[str, Any]) -> Any:  # noqa: ANN401  records are imported when they are needed
+    from edgeprof.answers import calibrate  # noqa: PLC0415  nothing heavy before the options are right
     from edgeprof.calibration.keeping import store_calibration  # noqa: PLC0415  the same
-    from edgeprof.calibration.measuring import calibrate  # noqa: PLC0415  nothing heavy before the options
 
     def heard(name: str, number: int, count: int) -> None:
         if not given["quiet"]:
             click.echo(f"\r\x1b[K{number + 1}/{count} {name}", nl=False, err=True)
 
-    with TemporaryDirectory(prefix="edgeprof-micro-") as folder:
-        found = calibrate(
-            given["target"], threads=given["threads"], formats=given["formats"] or ("tflite", "onnx"),
-            runtime=given["runtime"], folder=Path(folder), heard=heard if _terminal() else None,
-        )  # fmt: skip
+    found = calibrate(
+        given["target"], threads=given["threads"], formats=given["formats"] or ("tflite", "onnx"),
+        runtime=given["runtime"], keep=False, heard=heard if _terminal() else None,
+    )  # fmt: skip
     for each in found:
         path = store_calibration(each)
         if not given["quiet"]:
@@ -74,15 +65,13 @@ def _measured(given: dict[str, Any]) -> Any:  # noqa: ANN401  records are import
 
 
 def _predicted(given: dict[str, Any]) -> Any:  # noqa: ANN401  the same
-    from edgeprof.calibration.keeping import needed_calibrations  # noqa: PLC0415  the same
-    from edgeprof.calibration.predicting import predict  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.model import read_model  # noqa: PLC0415  the same
+    from edgeprof.answers import predict  # noqa: PLC0415  nothing heavy before the options are right
 
     if given["runtime"] or given["formats"]:
         option = "--runtime" if given["runtime"] else "--model-format"
         raise UsageError(f"{option} chooses what is measured; --predict measures nothing", hint="leave one of them out")
-    kept = needed_calibrations(given["target"], given["threads"])
-    return [predict(read_model(path, dict(given["shapes"]), batch=1), kept) for path in given["models"]]
+    shapes = dict(given["shapes"])
+    return [predict(path, given["target"], threads=given["threads"], shapes=shapes) for path in given["models"]]
 
 
 def _terminal() -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from edgeprof.cli.options import SEEDS, Amount, Percent, format_option
+from edgeprof.cli.options import SEEDS, Amount, Percent, format_option, output_option, show
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -85,7 +86,7 @@ class Regression(Percent):
 @click.option("--all", "show_all", is_flag=True, help="Also show what is the same and what cannot be told.")
 @click.option("--strict", is_flag=True, help="WARN exits 1, INCONCLUSIVE exits 6.")
 @format_option("table", "json", "markdown", "junit", "report")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the JSON comparison here.")
+@output_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the options declare
     """Compare each NEW with BASE: models (run in turns on --target), or results or folders of them.
@@ -102,13 +103,9 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     from edgeprof.cli.github import tell_github  # noqa: PLC0415  the same
     from edgeprof.cli.progress import progress  # noqa: PLC0415  the same
     from edgeprof.report.comparison import exit_code, render_comparisons  # noqa: PLC0415  the same
-    from edgeprof.store import check_writable, write_atomically  # noqa: PLC0415  the same
 
     _refuse_run_options(given)
     signal.signal(signal.SIGTERM, _interrupt)
-    output: Path | None = given["output"]
-    if output is not None:
-        check_writable(output)
     where = " and ".join(dict.fromkeys(given["targets"]))
     with progress((where,), quiet=given["quiet"], verbose=False) as on_event:
         found = compare(
@@ -117,9 +114,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
             inputs=given["inputs"], labels=given["labels"], guard=given["guard"], price=_price(given),
             on_event=lambda plan, event: on_event(where, plan, event),
         )  # fmt: skip
-    if output is not None:
-        write_atomically(output, render_comparisons(found, "json").encode() + b"\n")
-    click.echo(render_comparisons(found, given["format_name"], whole=given["show_all"]))
+    show(partial(render_comparisons, found, whole=given["show_all"]), given["format_name"], given["output"])
     findings = [finding for one in found for finding in one.findings]
     tell_github(f"against {given['base']}", findings, lambda: render_comparisons(found, "markdown"))
     return exit_code(found, strict=given["strict"])

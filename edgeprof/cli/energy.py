@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edgeprof.cli.options import Amount, Duration, format_option
+from edgeprof.cli.options import Amount, Duration, format_option, output_option, show
 from edgeprof.power.options import ALIGNMENTS, LEVELS, SIDES, EnergyOptions
 
 
@@ -67,7 +68,7 @@ JOULES = Quantity("energy", {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6})
 @click.option("--counter-range", "counter_range_j", type=JOULES, help="Where an energy counter starts again: 262144J.")
 @click.option("--price", "price_usd_per_kwh", type=Amount(min=0), help="Of electricity, in USD/kWh.")
 @click.option("--grid", "grid_g_per_kwh", type=Amount(min=0), help="Carbon intensity, in gCO2/kWh.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the report as JSON.")
+@output_option
 @format_option("table", "json", "markdown", "html")
 def command(
     trace: Path, *, markers: Path | None, output: Path | None, format_name: str, **asked: Any  # noqa: ANN401  options
@@ -78,12 +79,10 @@ def command(
     edgeprof energy ppk2.csv --voltage 3.3 --inferences 100
     edgeprof energy trace1-energy.bin --inferences 100 --price 0.30 --grid 400
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.power import energy_of_file  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.report.energy import render_energy, write_energy  # noqa: PLC0415  the same
+    from edgeprof.answers import energy  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.report.energy import render_energy  # noqa: PLC0415  the same
 
     given = {name: value for name, value in asked.items() if value is not None}
-    report = energy_of_file(trace, markers, EnergyOptions(**given))
-    if output is not None:
-        write_energy(report, output)
-    click.echo(render_energy(report, format_name))
+    report = energy(trace, markers, EnergyOptions(**given))
+    show(partial(render_energy, report), format_name, output)
     return 0

@@ -19,7 +19,6 @@ def command(result: Path, tracker: str, place: str, experiment: str) -> None:
     edgeprof export last --to mlflow --at mlruns
     edgeprof export result.json --to tensorboard --at logs
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.api import load_result  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.exports import export  # noqa: PLC0415  the same
+    from edgeprof.answers import export  # noqa: PLC0415  nothing heavy before the options are right
 
-    click.echo(export(load_result(result), tracker, place, experiment))
+    click.echo(export(result, tracker, place, experiment))

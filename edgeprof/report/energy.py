@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgeprof.errors import OutputUnwritable
 from edgeprof.metrics import REGISTRY
 from edgeprof.report.columns import Cell, Column, columns, page, printable, wrapped
 from edgeprof.report.escaping import escape
@@ -15,7 +14,6 @@ from edgeprof.units import format_duration, format_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from edgeprof.records.energy import EnergyReport, EnergyWindow
     from edgeprof.report.columns import Page
@@ -40,14 +38,6 @@ def render_energy(report: EnergyReport, format_name: str) -> str:
             return energy_page(report)
         case _:
             return "\n".join(_table(page(), report))
-
-
-def write_energy(report: EnergyReport, path: Path) -> None:
-    """Write the report as JSON. Raises OutputUnwritable."""
-    try:
-        path.write_text(render_energy(report, "json") + "\n", "utf-8")
-    except OSError as error:
-        raise OutputUnwritable(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _table(paper: Page, report: EnergyReport) -> Iterator[str]:

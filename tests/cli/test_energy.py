@@ -75,7 +75,7 @@ def test_markdown_is_a_table(edgeprof: Cli, recording: Path) -> None:
         (("--column", "current"), "is not ROLE=HEADER"),
         (("--column", "colour=1"), "no role of a column"),
         (("--column", "current=I"), "there is no column 'I'"),
-        (("--voltage", "3.3", "-o", "/nowhere/report.json"), "cannot be written"),
+        (("--voltage", "3.3", "-o", "/nowhere/report.json"), "cannot write the result to"),
     ],
 )
 def test_what_cannot_be_is_told_with_exit_code_2(
