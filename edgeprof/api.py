@@ -26,7 +26,7 @@ from edgeprof.profiling.runtime_choice import choice_warnings
 from edgeprof.profiling.sweeping import Variant, parse_sweep, run_variants, variants
 from edgeprof.store import check_writable, kept_result, new_id, now
 from edgeprof.summary.results import begun_result, guessed_shapes
-from edgeprof.targets import resolve_target, ssh_place
+from edgeprof.targets import Emu, Qemu, Sim, resolve_target, ssh_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,7 +107,8 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
                          board=ready.board)  # fmt: skip
     told = (*guessed_shapes(ready.inputs), *choice_warnings(ready.plan))
     begun = replace(begun, group=group, variant=variant, warnings=told)
-    with PowerSource(ready.options.power, ready.plan, ask) as power:
+    simulated = isinstance(ready.target.place, Sim | Emu | Qemu)
+    with PowerSource(ready.options.power, ready.plan, ask, simulated=simulated) as power:
         heard = power.heard(on_event) if ready.options.power else on_event
         outcome = measure(begun, ready.target, ready.board, ready.blobs, on_event=heard, stop=stop, offer=offer)
     raise_fatal(begun, outcome)

@@ -38,6 +38,7 @@ def finish(begun: Result, ready: Ready, outcome: Outcome, power: PowerSource) ->
     result = filled_result(begun, measurement, failure=outcome.failure, board=ready.board, folders=board_folders())
     if ready.options.power:
         result = with_energy(result, measurement, power.recorded(), ready.options.priced)
+        result = replace(result, warnings=(*result.warnings, *power.warnings))
     if ready.checks:
         result = _with_outputs_checked(result, ready, measurement)
     if ready.battery is not None:

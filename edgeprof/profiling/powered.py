@@ -35,6 +35,8 @@ RECORDINGS = frozenset({".csv", ".tsv", ".txt", ".npz", ".bin"})
 """What a recording is called that may yet come."""
 CLOCKS_S = 2.0
 """How far the date of a file may be off: some file systems keep it to two seconds."""
+STALE_S = 600.0
+"""A file that was last written so long before the run holds another one; a recorder may keep back what it writes."""
 EPOCH_S = 1e9
 """Times above this count from 1970: no recording takes thirty years."""
 HINT = "--power onboard, ppk2:///dev/ttyACM1?voltage=3300mV, or a recording such as trace.csv"
@@ -80,13 +82,18 @@ class PowerSource:
     """The instrument of one run: open while the board runs, recording during its energy pass.
 
     A recording on disk is another program's: it records while the board runs, and its file is read when that is over.
-    A file that was not written since the run began holds another run, whatever its windows are like. `ask` asks a
-    person; who is there to be asked may export the recording when the run is over.
+    A file that was last written long before the run began holds another run, whatever its windows are like; one that
+    is a little older leaves a warning. A `simulated` board has no power of its own: what is laid over its run was made
+    before, and dates say nothing. `ask` asks a person; who is there to be asked may export the recording when the run
+    is over.
     """
 
-    def __init__(self, text: str, plan: Plan, ask: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self, text: str, plan: Plan, ask: Callable[[str], bool] | None = None, *, simulated: bool = False
+    ) -> None:
         self._text = text
         self._ask = ask
+        self._simulated = simulated
         self._began_s = 0.0
         self._energy = next((index for index, asked in enumerate(plan.passes) if asked.kind == "energy"), None)
         self._stack = ExitStack()
@@ -94,6 +101,7 @@ class PowerSource:
         self._recording = False
         self._ended = False
         self.trace: PowerTrace | None = None
+        self.warnings: tuple[Warned, ...] = ()
 
     def __enter__(self) -> Self:
         self._began_s = time.time()  # the wall clock: the one that dates files
@@ -164,14 +172,19 @@ class PowerSource:
 
         if not path.is_file():
             return Unread(f"{path} was not there when the run was over", IN_PARALLEL)
-        if not self._written_since(path):
-            written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(path.stat().st_mtime))
-            return Unread(f"{path} was last written at {written}, before this run began: it holds another", IN_PARALLEL)
+        dates = [(path.stat().st_mtime, f"{path} was last written at")]
         trace = read_trace(path, EnergyOptions())
         first_s, last_s = float(trace.time_s[0]), float(trace.time_s[-1])
-        if first_s > EPOCH_S and last_s < self._began_s - CLOCKS_S:
-            ended = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(last_s))
-            return Unread(f"the times of {path} end at {ended}, before this run began: it holds another", IN_PARALLEL)
+        if first_s > EPOCH_S:
+            dates.append((last_s, f"the times of {path} end at"))
+        when_s, what = min(dates)
+        older_s = 0.0 if self._simulated else self._began_s - when_s
+        told = f"{what} {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(when_s))}, before this run began"
+        if older_s > STALE_S:
+            return Unread(f"{told}: it holds another", IN_PARALLEL)
+        if older_s > CLOCKS_S:
+            text = f"{told}: its windows are like this run's, and it is of this run only if its recorder wrote late"
+            self.warnings = (Warned(code="recording-older", text=text, advice=IN_PARALLEL),)
         return trace
 
 

@@ -44,6 +44,26 @@ def test_a_recording_that_was_finished_before_the_run_began_is_refused(tmp_path:
     assert "before this run began" in found.reason
 
 
+def test_a_recording_that_is_a_little_older_than_the_run_leaves_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text(ROWS)
+    os.utime(path, (time.time() - 60, time.time() - 60))
+    with PowerSource(str(path), PLAN) as source:
+        pass
+    assert isinstance(source.recorded(), PowerTrace)
+    assert [warned.code for warned in source.warnings] == ["recording-older"]
+
+
+def test_what_is_laid_over_a_simulated_run_was_made_before(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text(ROWS)
+    os.utime(path, (YEAR_2020_S, YEAR_2020_S))
+    with PowerSource(str(path), PLAN, simulated=True) as source:
+        pass
+    assert isinstance(source.recorded(), PowerTrace)
+    assert not source.warnings
+
+
 def test_a_recording_that_is_written_during_the_run_is_read_when_it_is_over(tmp_path: Path) -> None:
     path = tmp_path / "trace.csv"
     path.write_text("time_s,power_w\n0,1\n")
