@@ -40,7 +40,9 @@ BLOCK = re.compile(
 )
 
 MASKS = (
-    (re.compile(r"^! .*?(?=^noise band|\Z)", re.MULTILINE | re.DOTALL), ""),  # warnings: what else the machine does
+    # Warnings, and the advice on preemption: what else the machine does.
+    (re.compile(r"^! .*?(?=^sensors:|^noise band|\Z)", re.MULTILINE | re.DOTALL), ""),
+    (re.compile(r"^  · [^·]*were interrupted by other work.*?(?=^  ·|^$|\Z)", re.MULTILINE | re.DOTALL), ""),
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.+Z-]+"), "TIME"),
     (re.compile(r"(?<= on local) \(.*?\)(?=, )"), " (PROCESSOR)"),
     (re.compile(r"(?<![\w.])\d+(?:\.\d+)?x(?= )"), "Nx"),
