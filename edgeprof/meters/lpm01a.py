@@ -5,15 +5,14 @@ Commands are lines of text that are acknowledged, as in UM2269 and in MLCommons'
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
 from typing import TYPE_CHECKING
 
 from edgeprof.errors import BoardUnreachable, UsageError
-from edgeprof.links.serial_port import open_serial
-from edgeprof.meters.capture import Capture, drain, heard_text, listen
+from edgeprof.meters.capture import drain, heard_text, listen
 from edgeprof.meters.lpm01a_stream import read_binary, read_text
+from edgeprof.meters.recorded_port import RecordedPort
 from edgeprof.meters.recording import Facts, Received, assemble
 from edgeprof.power.trace import Accuracy
 
@@ -45,8 +44,7 @@ class Lpm01a:
     def __init__(self, address: Lpm01aAddress, source: str = "") -> None:
         self._address = address
         self._source = source or f"lpm01a://{address.port}"
-        self._channel: SerialChannel | None = None
-        self._capture: Capture | None = None
+        self._line = RecordedPort("an LPM01A", begin=b"start\r\n", end=b"stop\r\n")
         self._marker = True
         self._output = address.output or ("energy" if address.rate_hz <= ENERGY_UP_TO_HZ else "current")
         self._binary = address.rate_hz > TEXT_UP_TO_HZ
@@ -70,30 +68,12 @@ class Lpm01a:
         return Facts("ST LPM01A", self._source, self._address.rate_hz, ACCURACY, tuple(notes))
 
     def __enter__(self) -> Self:
-        self._channel = open_serial(self._address.port, BAUD)
-        try:
-            self._prepare(self._channel)
-        except BaseException:
-            self._channel.close()
-            raise
+        self._line.open(self._address.port, BAUD, self._prepare)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._channel is None:
-            return
-        try:
-            if self._capture is not None:
-                self._channel.write(b"stop\r\n")
-            if self._address.after == "off":
-                self._channel.write(b"pwr off\r\n")
-            self._channel.write(b"hrc\r\n")
-        except OSError:
-            pass  # it is unplugged, and the recording says so
-        finally:
-            if self._capture is not None:
-                self._capture.stop()  # nobody wants what was recorded
-            self._channel.close()
-            self._channel = self._capture = None
+        off = [b"pwr off\r\n"] if self._address.after == "off" else []
+        self._line.leave([*off, b"hrc\r\n"])
 
     def _prepare(self, channel: SerialChannel) -> None:
         """End what an earlier program left running, set everything that a recording depends on, supply the board."""
@@ -115,20 +95,11 @@ class Lpm01a:
 
     def start(self) -> None:
         """Record from now on."""
-        if self._channel is None or self._capture is not None:
-            raise UsageError("an LPM01A is started once it is open and not recording")
-        self._capture = Capture(self._channel)
-        self._capture.start()
-        self._channel.write(b"start\r\n")
+        self._line.start()
 
     def stop(self) -> Recording:
         """End the recording and return it; nothing that came is lost, also where the instrument was unplugged."""
-        if self._channel is None or self._capture is None:
-            raise UsageError("an LPM01A is stopped after it was started")
-        capture, self._capture = self._capture, None
-        with contextlib.suppress(OSError):  # unplugged: the capture knows
-            self._channel.write(b"stop\r\n")
-        return self._record(capture.stop())
+        return self._record(self._line.stop())
 
     def _record(self, captured: Captured) -> Recording:
         import numpy as np  # noqa: PLC0415  heavy

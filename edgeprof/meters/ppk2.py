@@ -5,12 +5,10 @@ The commands are those of Nordic's Power Profiler app (pc-nrfconnect-ppk, src/co
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
-from edgeprof.errors import BoardUnreachable, UsageError
-from edgeprof.links.serial_port import open_serial
-from edgeprof.meters.capture import Capture, drain, heard_text, listen
+from edgeprof.errors import BoardUnreachable
+from edgeprof.meters.capture import drain, heard_text, listen
 from edgeprof.meters.ppk2_words import (
     COUNTER_SAMPLES,
     RANGES,
@@ -22,6 +20,7 @@ from edgeprof.meters.ppk2_words import (
     implausible,
     parse_metadata,
 )
+from edgeprof.meters.recorded_port import RecordedPort
 from edgeprof.meters.recording import Facts, Received, assemble
 from edgeprof.power.trace import Accuracy
 
@@ -59,8 +58,7 @@ class Ppk2:
     def __init__(self, address: Ppk2Address, source: str = "") -> None:
         self._address = address
         self._source = source or f"ppk2://{address.port}"
-        self._channel: SerialChannel | None = None
-        self._capture: Capture | None = None
+        self._line = RecordedPort("a PPK2", begin=AVERAGE_START, end=AVERAGE_STOP)
         self._calibration = Calibration()
 
     @property
@@ -78,29 +76,11 @@ class Ppk2:
         return Facts("Nordic PPK2", self._source, RATE_HZ, accuracy, tuple(notes))
 
     def __enter__(self) -> Self:
-        self._channel = open_serial(self._address.port, BAUD)
-        try:
-            self._prepare(self._channel)
-        except BaseException:
-            self._channel.close()
-            raise
+        self._line.open(self._address.port, BAUD, self._prepare)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._channel is None:
-            return
-        try:
-            if self._capture is not None:
-                self._channel.write(AVERAGE_STOP)
-            if self._address.after == "off":
-                self._channel.write(DEVICE_RUNNING + OFF)
-        except OSError:
-            pass  # it is unplugged, and the recording says so
-        finally:
-            if self._capture is not None:
-                self._capture.stop()  # nobody wants what was recorded
-            self._channel.close()
-            self._channel = self._capture = None
+        self._line.leave([DEVICE_RUNNING + OFF] if self._address.after == "off" else [])
 
     def _prepare(self, channel: SerialChannel) -> None:
         """End what an earlier program left running, read the calibration, then supply the board."""
@@ -112,20 +92,11 @@ class Ppk2:
 
     def start(self) -> None:
         """Record from now on."""
-        if self._channel is None or self._capture is not None:
-            raise UsageError("a PPK2 is started once it is open and not recording")
-        self._capture = Capture(self._channel)
-        self._capture.start()
-        self._channel.write(AVERAGE_START)
+        self._line.start()
 
     def stop(self) -> Recording:
         """End the recording and return it; nothing that came is lost, also where the instrument was unplugged."""
-        if self._channel is None or self._capture is None:
-            raise UsageError("a PPK2 is stopped after it was started")
-        capture, self._capture = self._capture, None
-        with contextlib.suppress(OSError):  # unplugged: the capture knows
-            self._channel.write(AVERAGE_STOP)
-        return self._record(capture.stop())
+        return self._record(self._line.stop())
 
     def _record(self, captured: Captured) -> Recording:
         import numpy as np  # noqa: PLC0415  heavy
