@@ -18,7 +18,8 @@ STYLE = """
 :root { color-scheme: light dark; --line: #8884; --ready: #1a7f37; --tight: #9a6700; --no: #cf222e;
   --dim: #777; }
 @media (prefers-color-scheme: dark) { :root { --ready: #3fb950; --tight: #d29922; --no: #f85149; --dim: #999; } }
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
+body { font: 15px/1.45 -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", Arial, sans-serif; }
+body { margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } .answer { font-size: 1.1rem; font-weight: 600; } .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page, Route
 
-    from edgeprof.records.result import Result
+    from edgeprof.records.result import Result, Verdict
 
 HOSTILE = "</script><img src=x onerror=window.ran=1><!--<script>window.ran=1</script>\u2028&amp;\"'"
 AUDITED = {("light", 1200), ("dark", 375)}
@@ -137,6 +137,28 @@ def test_the_verdict_is_read_first_and_several_results_stand_side_by_side_before
     assert page.locator(".overview tbody tr").count() == 5
     page.locator(".overview a").nth(4).click()
     assert page.url.endswith("#result-5")
+
+
+def test_each_verdict_is_seen_beside_its_finding_and_advice_takes_the_whole_width(
+    opened: Opens, five: tuple[Result, ...]
+) -> None:
+    finding = next(found for result in five for found in result.findings)
+    verdicts: tuple[Verdict, ...] = ("PASS", "WARN", "FAIL", "SKIP", "INCONCLUSIVE")
+    advised = next(result for result in five if result.advice)
+    findings = tuple(replace(finding, verdict=verdict, limit=verdict) for verdict in verdicts)
+    page = opened([replace(advised, findings=findings)]).page
+
+    for line in page.locator(".findings li").all():
+        pill = line.locator(".pill").bounding_box()
+        said = line.locator("strong").bounding_box()
+        assert pill is not None
+        assert said is not None
+        assert 0 < pill["x"] < pill["x"] + pill["width"] < said["x"]
+    whole, advice = (page.locator(place).first.bounding_box() for place in (".verdict", ".advice li"))
+    assert whole is not None
+    assert advice is not None
+    assert advice["width"] > whole["width"] * 0.9
+    assert advice["height"] < 120  # a few lines, not a column of words
 
 
 @pytest.mark.parametrize("policy", [True, False], ids=["with its policy", "by its escapes alone"])

@@ -34,7 +34,7 @@ def page(title: str, content: Markup, charts: Sequence[dict[str, Any]]) -> str:
     )
     body = element(
         "body",
-        element("a", "To the content", href="#content", class_="skip"),
+        element("a", "To the content", href="#content", class_="to-content"),
         element(
             "header",
             element("h1", "edgeprof ", element("span", "report")),

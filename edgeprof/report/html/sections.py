@@ -124,10 +124,10 @@ def _advice(result: Result) -> Markup:
     if not result.advice:
         return Markup("")
     items = (
-        element("li", element("div", one.text, element("small", f"{one.basis}: {one.rule}" if one.rule else one.basis)))
+        element("li", one.text, element("small", f"{one.basis}: {one.rule}" if one.rule else one.basis))
         for one in shown_advice(result.advice, len(result.advice))
     )
-    return joined(element("h3", HEADING), element("ul", *items, class_="findings"))
+    return joined(element("h3", HEADING), element("ul", *items, class_="advice"))
 
 
 def _warning(warned: Warned) -> Markup:
