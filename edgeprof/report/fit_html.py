@@ -24,7 +24,8 @@ h1 { font-size: 1.4rem; } .answer { font-size: 1.1rem; font-weight: 600; } .wide
 table { border-collapse: collapse; width: 100%; }
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
 th { text-align: left; } td.figure, th.figure { text-align: right; white-space: nowrap; }
-td.figure { font-variant-numeric: tabular-nums; } tr.left { opacity: .75; } small, .why { color: var(--dim); font-weight: 400; }
+td.figure { font-variant-numeric: tabular-nums; } tr.left { opacity: .75; }
+small, .why { color: var(--dim); font-weight: 400; }
 .ready { color: var(--ready); } .tight { color: var(--tight); } .no { color: var(--no); }
 .unknown { color: var(--dim); }
 """
