@@ -130,10 +130,10 @@ def _with_asked(options: Options, asked: Asked) -> Options:
 
 def profile_all(
     model: str | Path,
-    targets: Sequence[str],
+    targets: str | Sequence[str],
     *,
     output: str | Path | None = None,
-    sweep: Sequence[str] = (),
+    sweep: str | Sequence[str] = (),
     on_event: Callable[[str, Plan, Event], None] | None = None,
     **rest: Any,  # noqa: ANN401  what `profile` takes
 ) -> tuple[list[Result], list[EdgeprofError]]:
@@ -142,6 +142,10 @@ def profile_all(
     `sweep`, such as `("threads=1,2,4", "batch=1,8")`, measures every combination, one after the other on a board, a
     result each with its `variant`. With several results `output` is a folder, and the results share a `group`.
     """
+    targets = [targets] if isinstance(targets, str) else targets
+    if not targets:
+        raise UsageError("no target is named", hint="local, or ssh://user@board")
+    sweep = (sweep,) if isinstance(sweep, str) else sweep
     options, shapes = rest.pop("options", DEFAULTS), rest.pop("shapes", None) or {}
     chosen = _variants(Path(model), sweep, shapes)
     if options.threads != DEFAULTS.threads and chosen[0].threads is not None:

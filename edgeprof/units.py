@@ -30,6 +30,7 @@ _VOLTAGES = {"V": 1.0, "mV": 1e-3}
 _CHARGES = {"Ah": 3600.0, "mAh": 3.6, "uAh": 3.6e-3, "µAh": 3.6e-3, "C": 1.0}
 _ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "nJ": 1e-9, "Wh": 3600.0, "mWh": 3.6}
 _NUMBER = re.compile(r"\s*(\+?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-zµ]*)\s*")
+SMALL_USD = 1e-3
 YEAR_S = 365.25 * 86400
 
 
@@ -155,7 +156,7 @@ def format_value(name: str, value: float) -> str:  # noqa: C901, PLR0911  one a 
         case "w":
             return _scaled(value, "W")
         case "usd":
-            return f"{_digits(value * 1e6)} USD / 1 M"
+            return f"{_money(value * 1e6)} USD / 1 M"
         case "kg":
             return f"{_scaled(value * 1e9, 'g')} / 1 M"
         case "celsius":
@@ -169,6 +170,11 @@ def _scaled(value: float, unit: str) -> str:
         if abs(value) >= scale:
             return f"{_digits(value / scale)} {prefix}{unit}"
     return f"{_digits(value / 1e-9)} n{unit}" if value else f"0 {unit}"
+
+
+def _money(dollars: float) -> str:
+    """Return an amount of money; a small one is not rounded to nothing."""
+    return f"{dollars:.4g}" if abs(dollars) < SMALL_USD else _digits(dollars)
 
 
 def _digits(value: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from edgeprof.battery.bounds import refuse_absurd
 from edgeprof.battery.cycle import average_a, inference_w
 from edgeprof.battery.interval import Inputs, Ranged, conversion_of, cycle_of, exactly, sleepless
-from edgeprof.battery.options import TOLERANCES
+from edgeprof.battery.options import REGULATORS, TOLERANCES
 from edgeprof.battery.reservoir import settle_reservoir
 from edgeprof.battery.taken import Taken, taken, widened
 from edgeprof.errors import UsageError
@@ -140,9 +140,17 @@ def _refuse_impossible(options: BatteryOptions) -> None:
             raise UsageError(f"{option} is a share of the capacity, at most 100 %; it is {value:.0%}")
     if not 0 <= options.reserve < 1:
         raise UsageError(f"--reserve is a share below 100 % of the capacity, it is {options.reserve:.0%}")
+    _refuse_strange(options)
     unknown = [name for name, _ in options.tolerances if name not in TOLERANCES]
     if unknown:
         raise UsageError(f"--tolerance knows no {unknown[0]!r}", hint=f"known: {', '.join(TOLERANCES)}")
+
+
+def _refuse_strange(options: BatteryOptions) -> None:
+    if options.series < 1 or options.parallel < 1:
+        raise UsageError(f"--series {options.series} --parallel {options.parallel}: a battery has a cell at least")
+    if options.regulator not in {None, *REGULATORS}:
+        raise UsageError(f"--regulator {options.regulator}: {', '.join(REGULATORS)} can be")
 
 
 def _refuse_without_room(inputs: Inputs) -> None:

@@ -46,8 +46,9 @@ def sagging(cell: Cell, inputs: Inputs, found: Outcome) -> tuple[Warned, ...]:
     loaded_v = voltage_v - found.peak_a / inputs.parallel * resistance_ohm
     if loaded_v >= cutoff_v:
         return ()
+    down = f"to {loaded_v:.2f} V" if loaded_v > 0 else "to nothing"
     text = (
-        f"a pulse of {format_current(found.peak_a)} pulls a cell of {resistance_ohm:g} ohm to {loaded_v:.2f} V,"
+        f"a pulse of {format_current(found.peak_a)} pulls a cell of {resistance_ohm:g} ohm {down},"
         f" below the cut-off of {cutoff_v:g} V: the life may end long before the charge does"
     )
     return (Warned(code="cell-sags", text=text, advice="--cell-profile FILE.csv (SoC,Voc,Rint) tells when"),)

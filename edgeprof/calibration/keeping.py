@@ -42,7 +42,8 @@ def store_calibration(calibration: Calibration, folder: Path | None = None) -> P
 def kept_calibrations(target: str, threads: int | None = None, folder: Path | None = None) -> tuple[Calibration, ...]:
     """Return what is kept of a target, oldest first; `threads` None: of every number of threads."""
     place = folder or calibration_folder()
-    found = [read_calibration(path) for path in sorted(place.glob(f"*{SUFFIX}"))] if place.is_dir() else []
+    own = f"{_name_part(target)}_*{SUFFIX}"  # a damaged file of another target is no trouble of this one
+    found = [read_calibration(path) for path in sorted(place.glob(own))] if place.is_dir() else []
     wanted = [each for each in found if each.target == target and threads in {None, each.threads}]
     return tuple(sorted(wanted, key=lambda each: each.created))
 
@@ -76,5 +77,8 @@ def named_runtimes(calibrations: Sequence[Calibration]) -> str:
 
 def _file_name(calibration: Calibration) -> str:
     parts = (calibration.target, calibration.board.id or "", calibration.runtime, f"{calibration.threads}t")
-    words = (re.sub("[^A-Za-z0-9.]+", "-", part).strip("-") for part in parts)
-    return f"{'_'.join(word for word in words if word)}{SUFFIX}"
+    return f"{'_'.join(word for word in map(_name_part, parts) if word)}{SUFFIX}"
+
+
+def _name_part(text: str) -> str:
+    return re.sub("[^A-Za-z0-9.]+", "-", text).strip("-")

@@ -108,6 +108,10 @@ def calibrate(
             f"{place.name} cannot be calibrated: micro models run on Linux boards",
             hint="--target local, or ssh://user@board; microcontrollers are estimated by their core class",
         )
+    strange = [name for name in formats if name not in FORMATS]
+    if strange or threads < 1:
+        what = f"format {strange[0]!r}" if strange else f"{threads} threads"
+        raise UsageError(f"{what} cannot be calibrated: {' and '.join(FORMATS)}, with 1 thread or more")
     job = Job(place, board, threads, runtime, folder, tuple(micros or micro_models()), heard)
     found, reasons = [], []
     for format_name in formats:

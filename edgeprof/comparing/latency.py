@@ -47,12 +47,16 @@ def with_latency(base: Side, new: Side, wanted: Wanted, ears: Ears) -> Compariso
     try:
         found = _in_turns(base, new, wanted, ears)
     except Interrupted as error:
-        return replace(apart, warnings=(Warned(code="broken-off", text=error.message, advice=error.hint),))
+        return replace(
+            apart, warnings=(*apart.warnings, Warned(code="broken-off", text=error.message, advice=error.hint))
+        )
     except EdgeprofError as error:
-        return replace(apart, warnings=(_not_in_turns(error.message, error.hint),))
+        return replace(apart, warnings=(*apart.warnings, _not_in_turns(error.message, error.hint)))
     stopped = _stopped(found)
     if len(found.launches) < FEWEST_LAUNCHES:
-        return replace(apart, warnings=stopped or (_not_in_turns("too few launches were complete", ""),))
+        return replace(
+            apart, warnings=(*apart.warnings, *(stopped or (_not_in_turns("too few launches were complete", ""),)))
+        )
     change = interleaved_change(
         estimate([launch.log_ratio for launch in found.launches]), found.launches, basis_of(base.result),
         wanted.max_regression, found.way,
@@ -61,7 +65,7 @@ def with_latency(base: Side, new: Side, wanted: Wanted, ears: Ears) -> Compariso
         base.result, new.result, now(), max_regression=wanted.max_regression, interleaved=change,
         launches=found.launches, names=names,
     )  # fmt: skip
-    return replace(whole, warnings=stopped)
+    return replace(whole, warnings=(*whole.warnings, *stopped))
 
 
 def _not_in_turns(text: str, advice: str) -> Warned:

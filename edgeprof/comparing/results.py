@@ -5,18 +5,21 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from edgeprof.comparing.intervals import verdict
 from edgeprof.comparing.layouts import alike
 from edgeprof.comparing.regression import MAX_REGRESSION, gate_findings
 from edgeprof.comparing.saved_changes import COUNTED, changes
+from edgeprof.judging.marks import MARKS
 from edgeprof.records.comparison import Change, ComparedSide, Comparison, Difference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from edgeprof.comparing.intervals import Estimate
     from edgeprof.records.comparison import LaunchRatio
-    from edgeprof.records.result import Basis, InputTensor, Result
+    from edgeprof.records.result import Basis, InputTensor, Result, Warned
 
     Shapes = Mapping[str, tuple[int, ...]]
 
@@ -168,5 +171,13 @@ def compared(
         changes=found,
         launches=tuple(launches),
         findings=gate_findings(found, max_regression),
-        warnings=(),
+        warnings=tuple(_marks(base, new)),
     )
+
+
+def _marks(base: Result, new: Result) -> Iterator[Warned]:
+    """Yield what makes a side no measurement of a healthy board."""
+    for side, result in (("BASE", base), ("NEW", new)):
+        for warned in result.warnings:
+            if warned.code in MARKS:
+                yield replace(warned, text=f"{side}: {warned.text}")

@@ -43,7 +43,12 @@ def compare_saved(
         )  # fmt: skip
         warnings = (*whole.warnings, *_broken_off(one, other))
         found.append(
-            replace(whole, techniques=techniques_of_sides(whole.base, whole.new), price=price, warnings=warnings)
+            replace(
+                whole,
+                techniques=techniques_of_sides(whole.base, whole.new),
+                price=price,
+                warnings=(*whole.warnings, *warnings),
+            )
         )
     return tuple(found)
 

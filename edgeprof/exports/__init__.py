@@ -22,6 +22,8 @@ def export(result: Result, tracker: str, place: str, name: str = "edgeprof") -> 
     """
     from importlib import import_module  # noqa: PLC0415  only here
 
+    if tracker not in MODULES:
+        raise UsageError(f"unknown tracker {tracker!r}", hint=f"known: {', '.join(MODULES)}")
     try:
         module = import_module(MODULES[tracker])
     except ImportError as error:

@@ -13,7 +13,7 @@ from edgeprof.bundle.recognise import may_be_onnx
 from edgeprof.errors import FileUnreadable, ResultInvalid
 from edgeprof.file_names import written
 from edgeprof.judging.limits import Limit, judge
-from edgeprof.judging.marks import judge_result
+from edgeprof.judging.marks import judge_result, run_findings
 from edgeprof.judging.profiles import read_limits
 from edgeprof.metrics import REGISTRY
 from edgeprof.records.bundle import Bundle, CheckReport, FoundModel
@@ -49,7 +49,8 @@ def check(
     rules = (*read_limits(limits), *(_limits_of(board) if board else ()))
     seen, never, result = _looked_at(Path(path), rules)
     if result is not None:
-        findings = judge_result(result, rules, accept_basis, gate=gate, never=never)
+        judged = judge_result(result, rules, accept_basis, gate=gate, never=never)
+        findings = (*run_findings(result), *judged)
     else:
         findings = judge(seen.metrics, rules, accept_basis, gate=gate, never=never)
     report = replace(seen, board=board, findings=findings)

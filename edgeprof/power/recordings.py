@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from edgeprof.power.energy import IdleAsked
 from edgeprof.power.marker_file import read_markers
 from edgeprof.power.metrics import Priced, energy_metrics
 from edgeprof.power.npz_file import read_npz
+from edgeprof.power.options import ALIGNMENTS, LEVELS, SIDES
 from edgeprof.power.tables import trace_of_table
 from edgeprof.power.trace import period_s
 from edgeprof.power.windows import Window, marker_windows
@@ -55,6 +57,7 @@ def energy_of_recording(
     trace_path: str | Path, markers: str | Path | None, options: EnergyOptions
 ) -> EnergyReport:  # fmt: skip
     """Read, find the windows, integrate; see `edgeprof.power.energy_of_file`."""
+    _refuse_impossible(options)
     trace = read_trace(trace_path, options)
     windows, alignment, findings = _windows(trace, Path(trace_path), markers, options)
     if options.inferences is not None:
@@ -113,3 +116,27 @@ def _check_inside(trace: PowerTrace, windows: tuple[Window, ...], name: str) -> 
             f"no window of {name} lies in the recording ({first_s:g} to {last_s:g} s): another clock",
             hint="--align burst looks for their pattern in the power",
         )
+
+
+def _refuse_impossible(options: EnergyOptions) -> None:
+    """Raise UsageError for what no recording has; a command line refuses most of it before."""
+    positive = (
+        ("inferences", options.inferences), ("voltage", options.voltage_v), ("counter-range", options.counter_range_j),
+        ("idle-span", options.idle_span_s),
+    )  # fmt: skip
+    for name, value in positive:
+        if value is not None and not (isfinite(value) and value > 0):
+            raise UsageError(f"--{name} has to be above 0, it is {value:g}")
+    not_negative = (
+        ("guard", options.guard_s), ("accuracy", options.accuracy_ratio), ("price", options.price_usd_per_kwh),
+        ("grid", options.grid_g_per_kwh),
+    )  # fmt: skip
+    for name, value in not_negative:
+        if value is not None and not (isfinite(value) and value >= 0):
+            raise UsageError(f"--{name} cannot be below 0, it is {value:g}")
+    chosen = (
+        ("level", options.level, LEVELS), ("idle-side", options.idle_side, SIDES), ("align", options.align, ALIGNMENTS),
+    )  # fmt: skip
+    for name, word, known in chosen:
+        if word not in known:
+            raise UsageError(f"--{name} {word}: {', '.join(known)} can be")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,3 +81,51 @@ def test_an_option_that_is_not_there_is_named_with_the_nearest() -> None:
         edgeprof.profile(KWS, duration=1.0)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"no option 'board'.*boards"):
         edgeprof.fit(KWS, board="nucleo-l4r5zi")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"inferences": -5}, "--inferences has to be above 0"),
+        ({"voltage_v": float("nan")}, "--voltage has to be above 0"),
+        ({"price_usd_per_kwh": -5.0}, "--price cannot be below 0"),
+        ({"idle_side": "zz"}, "--idle-side zz: both, before, after can be"),
+    ],
+)
+def test_a_recording_is_not_integrated_with_what_cannot_be(changed: dict[str, Any], told: str, tmp_path: Path) -> None:
+    with pytest.raises(edgeprof.EdgeprofError, match=told):
+        edgeprof.energy(tmp_path / "trace.csv", options=edgeprof.EnergyOptions()._replace(**changed))
+
+
+@pytest.mark.parametrize(("changed", "told"), [({"series": 0}, "--series 0"), ({"regulator": "zz"}, "--regulator zz")])
+def test_a_battery_that_cannot_be_is_refused(changed: dict[str, Any], told: str) -> None:
+    options = edgeprof.BatteryOptions(
+        cell="cr2032", period_s=60.0, sleep_a=2e-6, energy_j=1e-3, latency_s=0.1, supply_v=3.0
+    )
+    with pytest.raises(edgeprof.EdgeprofError, match=told):
+        edgeprof.battery_life(options._replace(**changed))
+
+
+def test_a_format_that_cannot_be_calibrated_is_refused_before_anything_runs() -> None:
+    with pytest.raises(edgeprof.EdgeprofError, match="format 'zz' cannot be calibrated"):
+        edgeprof.calibrate(formats=["zz"])  # type: ignore[list-item]
+
+
+def test_a_tracker_that_is_not_known_is_refused(result: edgeprof.Result, tmp_path: Path) -> None:
+    with pytest.raises(edgeprof.EdgeprofError, match="unknown tracker 'paper'"):
+        edgeprof.export(result, "paper", tmp_path)
+
+
+def test_one_target_or_sweep_needs_no_list() -> None:
+    results, failures = edgeprof.profile_all(KWS, "sim:raspberry-pi-5", sweep="threads=1,2", runs=5, history=False)
+    assert [result.variant for result in results] == ["threads=1", "threads=2"]
+    assert not failures
+
+
+def test_a_throttled_run_is_told_when_it_is_checked_and_when_it_is_compared(tmp_path: Path) -> None:
+    cool, hot = tmp_path / "cool.json", tmp_path / "hot.json"
+    edgeprof.profile(KWS, "sim:raspberry-pi-5", runs=200, output=cool, history=False)
+    edgeprof.profile(KWS, "sim:raspberry-pi-5?fault=throttle&after=10", runs=200, output=hot, history=False)
+    assert "run/throttled" in [finding.limit for finding in edgeprof.check(hot, "model_bytes<10MB").findings]
+    (found,) = edgeprof.compare(cool, hot)
+    assert [warned.text for warned in found.warnings if warned.text.startswith("NEW: ")] != []

@@ -161,3 +161,8 @@ def test_every_metric_ends_in_its_unit() -> None:
 def test_a_quantity_below_nothing_is_refused(read: Callable[[str], float], text: str) -> None:
     with pytest.raises(UsageError, match=f"'{text}' is not a"):
         read(text)
+
+
+def test_a_small_cost_is_not_rounded_to_nothing() -> None:
+    assert format_value("cost_per_inference_usd", 5.24e-11) == "5.24e-05 USD / 1 M"
+    assert format_value("cost_per_inference_usd", 2e-7) == "0.200 USD / 1 M"
