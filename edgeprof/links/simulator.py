@@ -82,6 +82,7 @@ class SimulatedBoard:
         self._settings: dict[str, Any] = {}
         self._sensors: SimulatedSensors | None = None
         self._throttling = self._has_throttled = False
+        self._items = 1.0
         self.open = True
 
     def receive(self, content: bytes) -> None:
@@ -280,7 +281,10 @@ class SimulatedBoard:
         from edgeprof.model import read_model  # noqa: PLC0415  only when a pass runs
 
         shapes = {name: tuple(shape) for name, shape in json.loads(message.shapes or "{}").items()}
-        return read_model(path, shapes, digest=False)
+        graph = read_model(path, shapes, digest=False)
+        stated = read_model(path, digest=False) if shapes and graph.format == "tflite" else graph
+        self._items = 1.0 if stated is graph else _items(stated, graph)
+        return graph if self._items == 1 else stated
 
     # ── timed passes ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -346,7 +350,7 @@ class SimulatedBoard:
         return True
 
     def _typical_s(self, graph: Graph) -> float:
-        return sum(operator_seconds(self._board, load) for load in graph_loads(graph))
+        return self._items * sum(operator_seconds(self._board, load) for load in graph_loads(graph))
 
     def _batch(self, message: wire.Run, typical_s: float, span_s: float, most: int) -> int:
         if message.batch != wire.AUTO:
@@ -449,15 +453,15 @@ class SimulatedBoard:
         if self._board.kind == "linux":
             alive = liveness(graph).lower_bound_bytes
             for kind in ("peak_bytes", "average_bytes"):
-                self._mark(message, kind, None if alive is None else graph.bytes + alive)
+                self._mark(message, kind, None if alive is None else graph.bytes + round(self._items * alive))
             self._mark(message, "file_backed_bytes", graph.bytes)
         else:
-            self._mark(message, "arena_bytes", greedy_arena_plan(graph).planner_bytes)
+            self._mark(message, "arena_bytes", _times(self._items, greedy_arena_plan(graph).planner_bytes))
         return True
 
     def _operators(self, message: wire.Run, graph: Graph) -> bool:
         for index, load in enumerate(graph_loads(graph)):
-            ticks = round(operator_seconds(self._board, load) * 1e9)
+            ticks = round(self._items * operator_seconds(self._board, load) * 1e9)
             self._say(wire.OperatorTime(message.run, index, 1, ticks, load.name[:200], load.type[:60]))
         return True
 
@@ -500,6 +504,23 @@ class SimulatedBoard:
         if value is None:
             return
         self._say(wire.Mark(message.run, wire.MARKS.index(kind), round(value)))
+
+
+def _items(stated: Graph, resized: Graph) -> float:
+    """Return how many times the inputs that a file states are asked for, where it tells their work for one size only.
+
+    A TFLite file holds the sizes of what lies between its inputs and its outputs; a runtime works out the others.
+    """
+    before, after = (
+        math.prod(size or 1 for at in graph.inputs for size in graph.tensors[at].shape or ())
+        for graph in (stated, resized)
+    )
+    macs = [sum(load.macs for load in graph_loads(graph)) for graph in (stated, resized)]
+    return after / before if before != after and macs[0] == macs[1] else 1.0
+
+
+def _times(items: float, count: int | None) -> int | None:
+    return None if count is None else round(items * count)
 
 
 def passed_time(open_board: Callable[[], bool]) -> Callable[[float], None]:

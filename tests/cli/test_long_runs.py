@@ -49,6 +49,10 @@ def test_a_sweep_gives_a_result_a_variant_in_a_folder(edgeprof: Cli, kws: Path, 
     ]  # fmt: skip
     assert len({result["group"] for result in results}) == 1
     assert {tuple(result["plan"]["shapes"]["input"]) for result in results} == {(1, 49, 10, 1), (4, 49, 10, 1)}
+    by_variant = {result["variant"]: result["metrics"] for result in results}
+    one, four = (by_variant[f"threads=1 batch={batch}"] for batch in (1, 4))
+    assert four["latency_p50_s"]["value"] == pytest.approx(4 * one["latency_p50_s"]["value"], rel=0.1)
+    assert four["memory_peak_bytes"]["value"] > one["memory_peak_bytes"]["value"]
 
 
 @pytest.mark.parametrize(
