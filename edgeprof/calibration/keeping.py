@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,9 +12,6 @@ from edgeprof.errors import OutputUnwritable, ResultInvalid, UsageError
 from edgeprof.records.calibration import Calibration
 from edgeprof.store import write_atomically
 from edgeprof.targets import resolve_target
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SUFFIX = ".json"
 
@@ -68,11 +64,6 @@ def read_calibration(path: Path) -> Calibration:
         raise ResultInvalid(
             f"{path} is no calibration: {error}", hint=f"remove it; edgeprof calibrate writes {path.name} again"
         ) from error
-
-
-def named_runtimes(calibrations: Sequence[Calibration]) -> str:
-    """Return the runtimes of some calibrations in words."""
-    return ", ".join(dict.fromkeys(f"{each.runtime} (.{each.format})" for each in calibrations))
 
 
 def _file_name(calibration: Calibration) -> str:

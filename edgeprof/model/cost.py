@@ -59,13 +59,6 @@ class ModelCost(Struct, frozen=True, kw_only=True):
     unknown: tuple[str, ...] = ()
 
 
-def operator_cost(graph: Graph, operator: Operator, subgraph: Subgraph | None = None) -> OperatorCost:
-    """Return the cost of one operator of the main graph, or of a subgraph. For all of them, see model_cost."""
-    body = subgraph or graph
-    place = next((index for index, node in enumerate(body.operators) if node is operator), -1)
-    return _costs(graph, body, _body_macs(graph)).one(operator, place)
-
-
 def model_cost(graph: Graph) -> ModelCost:
     """Return the costs of all operators and their totals, in time proportional to the number of operators.
 

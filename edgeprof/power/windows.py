@@ -111,10 +111,6 @@ def _toggling_bit(trace: PowerTrace) -> int:
     return toggling[0]
 
 
-def _paired(times_s: Sequence[float]) -> tuple[tuple[Window, ...],]:
-    return (paired(times_s),)
-
-
 def paired(times_s: Sequence[float]) -> tuple[Window, ...]:
     """Return windows from times in pairs; of an odd number the first only opens the recording (the EEMBC runner's)."""
     marks = times_s[len(times_s) % 2 :]

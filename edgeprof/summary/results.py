@@ -147,11 +147,6 @@ def tainted(measurement: Measurement, begun: Result) -> Measurement:
     return replace(measurement, basis=begun.target.basis)
 
 
-def _stages(measurement: Measurement) -> dict[str, dict[str, dict[str, float]]]:
-    shares = stage_shares(measurement)
-    return {"stages": shares} if shares else {}
-
-
 def _broken_off(failure: EdgeprofError | None) -> tuple[Warned, ...]:
     if failure is None:
         return ()

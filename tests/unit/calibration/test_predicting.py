@@ -133,6 +133,15 @@ def test_a_calibration_is_kept_and_replaced_by_the_next_of_its_kind(tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == [first.name]
 
 
+def test_a_damaged_file_of_another_target_is_no_trouble(tmp_path: Path) -> None:
+    store_calibration(calibration(), tmp_path)
+    other = store_calibration(replace(calibration(), target="ssh://pi@board"), tmp_path)
+    other.write_bytes(b"{")
+    assert kept_calibrations("local", 1, tmp_path) == (calibration(),)
+    with pytest.raises(ResultInvalid, match="is no calibration"):
+        kept_calibrations("ssh://pi@board", 1, tmp_path)
+
+
 def test_what_is_not_calibrated_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         needed_calibrations("ssh://pi@board", 4, tmp_path)
