@@ -23,6 +23,7 @@ from edgeprof.records.result import (
     TargetUsed,
     Tool,
 )
+from tests.watching import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,7 +114,7 @@ def edgeprof() -> Cli:
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
 
