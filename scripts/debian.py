@@ -65,8 +65,11 @@ def program(name: str, folder: Path, path: str | None = None) -> Path | None:
 
 
 def libraries(folder: Path) -> tuple[Path, ...]:
-    """Return the folders of shared libraries below a folder; QEMU's own modules are none."""
-    return tuple(sorted({path.parent for path in folder.rglob("*.so.*") if "qemu" not in path.parent.parts}))
+    """Return the folders of shared libraries below a folder; QEMU's own modules are none.
+
+    A library may bear its version before the suffix and lie in a folder of its own (libpulsecommon-16.1.so).
+    """
+    return tuple(sorted({path.parent for path in folder.rglob("lib*.so*") if "qemu" not in path.parent.parts}))
 
 
 def environment_with(folders: Sequence[Path]) -> dict[str, str]:

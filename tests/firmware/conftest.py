@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.debian import FetchError
-from scripts.fetch_firmware_tools import FirmwareTools, fetch_firmware_tools
 from tests.firmware.boards import FIRMWARE, ROOT
+from tests.provided import firmware_tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from scripts.fetch_firmware_tools import FirmwareTools
 
 SANITIZED = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover"
 
@@ -24,10 +25,7 @@ SANITIZED = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover"
 @pytest.fixture(scope="session")
 def tools() -> FirmwareTools:
     """Return the emulator and the cross compiler."""
-    try:
-        return fetch_firmware_tools()
-    except FetchError as error:
-        pytest.skip(f"no QEMU or no cross compiler: {error}")
+    return firmware_tools()
 
 
 def build(folder: Path, port: str, environment: dict[str, str], *settings: str) -> Path:

@@ -19,9 +19,8 @@ from edgeprof.program import pack_program
 from edgeprof.records.events import SamplesReceived
 from edgeprof.records.result import Pass
 from edgeprof.targets import resolve_target
-from scripts.debian import FetchError
-from scripts.fetch_firmware_tools import fetch_firmware_tools
 from tests.firmware.boards import run_passes
+from tests.provided import qemu_found
 from tests.unit.power.synthetic import Bench, Recorded, record
 
 if TYPE_CHECKING:
@@ -36,17 +35,10 @@ WITHIN = 0.01
 @pytest.fixture(scope="module")
 def board_windows(kws: Path) -> tuple[Window, ...]:
     """Return the windows that the emulated board ran, in seconds of its own time: one a pass, of different lengths."""
-    try:
-        tools = fetch_firmware_tools()
-    except FetchError as error:
-        pytest.skip(f"no QEMU: {error}")
     graph = read_model(kws)
     program, inputs = pack_program(graph, kws).content, random_inputs(graph, 1).blob
     passes = [Pass(kind="latency", runs=runs, warmup=0, batch=1, launch=at) for at, runs in enumerate(RUNS)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EDGEPROF_QEMU", str(tools.qemu))
-        if tools.libraries:
-            patch.setenv("LD_LIBRARY_PATH", ":".join(map(str, tools.libraries)))
+    with qemu_found():
         target = resolve_target("qemu:mps2-an386")
         with open_session(target, None, {"model": program, "inputs": inputs}) as session:
             assert isinstance(session, FramedSession)
