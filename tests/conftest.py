@@ -119,3 +119,23 @@ def edgeprof() -> Cli:
         )
 
     return run
+
+
+class FailuresAtOnce:
+    """Names a test that fails when it fails, and not only when all are done."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write its name on a line of its own."""
+        if report.failed:
+            self._terminal.ensure_newline()
+            self._terminal.write_line(f"FAILED {report.nodeid} ({report.when}, {report.duration:.1f} s)", red=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell of failures at once where there is a terminal reporter: not in the workers."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(FailuresAtOnce(terminal), "failures-at-once")
