@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -89,3 +91,23 @@ def test_a_reader_of_stdout_that_goes_away_is_no_bug_of_ours(kws: Path) -> None:
     assert process.wait(PATIENCE_S) == 5
     assert "Traceback" not in errors
     assert "bug" not in errors
+
+
+IMPORTING = """
+import os, runpy, signal, sys
+
+class Press:
+    def find_spec(self, name, path=None, target=None):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Press())
+runpy.run_module("edgeprof", run_name="__main__")
+"""
+
+
+def test_ctrl_c_while_the_program_is_being_imported_is_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTING], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (5, "", "edgeprof: stopped by Ctrl-C\n")
