@@ -33,8 +33,8 @@ LINT = (
     Check("import contracts", [f"{BIN}/lint-imports", "--no-cache"]),
     Check("agent runs on Python 3.6", [f"{BIN}/vermin", "-t=3.6-", "--no-tips", "--violations", *AGENT]),
 )
-# Two files at a time: much of the suite waits for emulators, boards and instruments.
-PYTEST = [f"{BIN}/pytest", "-q", "-n", "2", "--dist", "loadfile"]
+# Two files at a time: much of the suite waits for emulators, boards and instruments. tests/conftest.py orders them.
+PYTEST = [f"{BIN}/pytest", "-q", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 TESTS = (
     Check("tests", [*PYTEST, "--cov", "--cov-report="]),
     Check("coverage", [f"{BIN}/coverage", "report"]),
