@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from edgeprof.boards import flash_bytes, largest_contiguous_sram_bytes
 from edgeprof.estimate.confidence import core_class
 from edgeprof.fitting.costs import NOTHING, board_costs, board_engine, model_features
-from edgeprof.fitting.engines import ENGINES, TFLM, judge_operators
+from edgeprof.fitting.engines import ENGINES, TFLM
+from edgeprof.fitting.operators import judge_operators
 from edgeprof.fitting.wishes import Wishes, cheapest, granted, ordered, wishes_in_words
 from edgeprof.model.arena import greedy_arena_plan
 from edgeprof.model.graph import tensor_bytes
@@ -117,9 +118,7 @@ def fit_board(
     needs = linux_needs(graph, board) if board.kind == "linux" else mcu_needs(graph, board, runs)
     costs = board_costs(graph, read or model_features(graph, None), board, asked.engine, asked.battery, asked.evidence)
     findings = [_finding(need, board) for need in needs]
-    if board.kind != "linux":
-        findings.append(judge_operators(graph, runs))
-    findings += costs.findings
+    findings += [judge_operators(graph, board, runs), *costs.findings]
     verdict = _verdict(findings)
     worst = next((w for w in ("FAIL", "INCONCLUSIVE", "WARN") if any(f.verdict == w for f in findings)), "PASS")
     metrics = {need.metric: _metric(need) for need in needs} | costs.metrics

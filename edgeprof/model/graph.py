@@ -15,6 +15,9 @@ type_bits = {
     "float4_e2m1": 4, "float6_e2m3": 6, "float6_e3m2": 6,
 }  # fmt: skip
 
+STANDARD = "ai.onnx"
+"""The domain of ONNX's own operators, which files mostly leave empty."""
+
 Shape: TypeAlias = tuple[int | None, ...]
 Attribute: TypeAlias = int | float | str | tuple[int | float | str, ...]
 
@@ -48,7 +51,8 @@ class Operator(Struct, frozen=True, kw_only=True):
     """One node. `inputs` and `outputs` index the tensors of its graph; an input that is left out is -1.
 
     `subgraphs` index `Graph.subgraphs`; `captures` are the tensors that those bodies read from around them.
-    `domain` is an ONNX operator set other than the standard one; `custom` says that it is not a builtin.
+    `domain` is an ONNX operator set other than the standard one; `custom` says that it is not a builtin. `version` is
+    that of a TFLite operator: which of its forms is meant.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Operator(Struct, frozen=True, kw_only=True):
     captures: tuple[int, ...] = ()
     domain: str = ""
     custom: bool = False
+    version: int = 1
 
 
 class Subgraph(Struct, frozen=True, kw_only=True):
@@ -74,6 +79,15 @@ class Subgraph(Struct, frozen=True, kw_only=True):
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     captured: tuple[int, ...] = ()
+
+
+class Function(Struct, frozen=True, kw_only=True):
+    """An operator that an ONNX model makes of others itself: `calls` are their domains and types, once each."""
+
+    domain: str
+    name: str
+    calls: tuple[tuple[str, str], ...]
+    opsets: dict[str, int] = {}
 
 
 class Graph(Struct, frozen=True, kw_only=True):
@@ -98,6 +112,10 @@ class Graph(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     external_files: tuple[str, ...] = ()
     """Files beside the model that hold weights, as the model names them: untrusted, and never opened here."""
+    opsets: dict[str, int] = {}
+    """The operator sets that an ONNX model names, the standard one as `ai.onnx`."""
+    ir_version: int | None = None
+    functions: tuple[Function, ...] = ()
 
 
 Body: TypeAlias = Graph | Subgraph

@@ -9,9 +9,21 @@ from msgspec.structs import replace
 from edgeprof.errors import ModelInvalid
 from edgeprof.file_names import written
 from edgeprof.model import onnx_layout_rules, onnx_rules
-from edgeprof.model.graph import Attribute, Graph, Operator, Shape, Subgraph, Tensor, elements_count, tensor_bytes
+from edgeprof.model.graph import (
+    STANDARD,
+    Attribute,
+    Function,
+    Graph,
+    Operator,
+    Shape,
+    Subgraph,
+    Tensor,
+    elements_count,
+    tensor_bytes,
+)
 from edgeprof.model.onnx_order import bodies, in_order
 from edgeprof.model.onnx_proto import (
+    RawFunction,
     RawGraph,
     RawModel,
     RawNode,
@@ -66,6 +78,9 @@ def read_onnx(memory: mmap.mmap | bytes, path: Path, shapes: Mapping[str, tuple[
         producer=model.producer,
         warnings=tuple(builder.warnings(inputs)),
         external_files=tuple(sorted(builder.external_files)),
+        opsets={domain or STANDARD: number for domain, number in model.domains.items()},
+        ir_version=model.ir_version or None,
+        functions=tuple(_function(function) for function in model.functions),
     )
 
 
@@ -154,7 +169,7 @@ class _Builder:
         if self._foreign:
             said.append(f"operators outside the ONNX standard: {', '.join(sorted(self._foreign)[:10])}")
         if self.model.functions:
-            said.append(f"{self.model.functions} functions of the model's own are not looked into")
+            said.append(f"{len(self.model.functions)} functions of the model's own are not looked into")
         return said
 
     def _initializer(self, scope: _Scope, stored: RawTensor) -> None:
@@ -264,6 +279,16 @@ class _Builder:
             return None
         condition = scope.values[inputs[0]].content
         return None if not condition or condition[0] is None else (0 if condition[0] else 1)
+
+
+def _function(raw: RawFunction) -> Function:
+    todo, calls = list(raw.nodes), []
+    while todo:
+        node = todo.pop()
+        calls.append((node.domain, node.type))
+        todo += [inner for body in bodies(node) for inner in body.nodes]
+    opsets = {domain or STANDARD: number for domain, number in raw.opsets.items()}
+    return Function(domain=raw.domain, name=raw.name, calls=tuple(dict.fromkeys(calls)), opsets=opsets)
 
 
 def _inferred(view: Node, raw: RawNode) -> list[Value]:

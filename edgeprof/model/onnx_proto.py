@@ -78,14 +78,24 @@ class RawGraph(NamedTuple):
     values: dict[str, RawValue]
 
 
+class RawFunction(NamedTuple):
+    """An operator that the model itself makes of others."""
+
+    domain: str
+    name: str
+    nodes: list[RawNode]
+    opsets: dict[str, int]
+
+
 class RawModel(NamedTuple):
-    """A model as it is written; `opset` is that of the standard operators."""
+    """A model as it is written; `opset` is that of the standard operators, `domains` has those of all."""
 
     graph: RawGraph
     producer: str
     opset: int
     domains: dict[str, int]
-    functions: int
+    functions: list[RawFunction]
+    ir_version: int
 
 
 def read_messages(memory: mmap.mmap | bytes, budget: Budget) -> RawModel:
@@ -97,7 +107,8 @@ class _Messages(ProtoReader):
     """One pass over one file."""
 
     def model(self) -> RawModel:
-        producer, version, functions = "", "", 0
+        producer, version = "", ""
+        functions: list[Field] = []
         domains: dict[str, int] = {}
         graph: Field | None = None
         ir_version = 0
@@ -113,14 +124,29 @@ class _Messages(ProtoReader):
                     graph = field
                 case 8:
                     domains.update([self._opset(field)])
-                case 25:
-                    functions += 1
+                case 25 if field.wire == delimited:
+                    functions.append(field)
                 case _:
                     pass
         if graph is None or not (ir_version or domains):
             raise ModelInvalid("the file has no graph" if ir_version else "the file is neither TFLite nor ONNX")
         opset = domains.get("", domains.get("ai.onnx", 1))
-        return RawModel(self._graph(graph, 0), f"{producer} {version}".strip(), opset, domains, functions)
+        read = [self._function(field) for field in functions]
+        return RawModel(self._graph(graph, 0), f"{producer} {version}".strip(), opset, domains, read, ir_version)
+
+    def _function(self, field: Field) -> RawFunction:
+        texts = {1: "", 10: ""}
+        nodes: list[RawNode] = []
+        opsets: dict[str, int] = {}
+        for item in self.inside(field):
+            if item.number in texts:
+                texts[item.number] = self.text(item)
+            elif item.number == 7:  # noqa: PLR2004 (FunctionProto.node)
+                self.budget.spend_operators(1)
+                nodes.append(self._node(item, 0))
+            elif item.number == 9:  # noqa: PLR2004 (FunctionProto.opset_import)
+                opsets.update([self._opset(item)])
+        return RawFunction(texts[10], texts[1], nodes, opsets)
 
     def _opset(self, field: Field) -> tuple[str, int]:
         domain, version = "", 0

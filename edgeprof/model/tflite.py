@@ -36,10 +36,11 @@ class Stored(NamedTuple):
 
 
 class Code(NamedTuple):
-    """An entry of the operator codes: the name of the type, and whether it is a custom one."""
+    """An entry of the operator codes: the name of the type, whether it is a custom one, and its version."""
 
     type: str
     custom: bool
+    version: int = 1
 
 
 def is_tflite(memory: mmap.mmap | bytes) -> bool:
@@ -130,11 +131,12 @@ class _Reader:
     def _code(self, table: int) -> Code:
         # Codes up to 127 stand in the old 8-bit field, later ones in the new; the larger of them holds.
         code = max(self.flat.integer(table, 0, int8), self.flat.integer(table, 3, int32))
+        version = self.flat.integer(table, 2, int32, 1)
         if not 0 <= code < len(operator_names):
-            return Code(f"BUILTIN_{code}", custom=False)
+            return Code(f"BUILTIN_{code}", custom=False, version=version)
         if operator_names[code] == "CUSTOM":
-            return Code(self.flat.text(table, 1) or "CUSTOM", custom=True)
-        return Code(operator_names[code], custom=False)
+            return Code(self.flat.text(table, 1) or "CUSTOM", custom=True, version=version)
+        return Code(operator_names[code], custom=False, version=version)
 
     def _body(self, index: int, table: int) -> Body:
         flat = self.flat
@@ -231,6 +233,7 @@ class _Reader:
             attributes=attributes,
             subgraphs=subgraphs,
             custom=code.custom,
+            version=code.version,
         )
 
     def _indices(self, table: int, slot: int, count: int, what: str) -> tuple[int, ...]:

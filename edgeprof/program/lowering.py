@@ -283,7 +283,7 @@ def _pool(code: str) -> Callable[[Source, Operator], Lowered]:
 
 
 def _binary(source: Source, operator: Operator, scales: tuple[Scale, Scale, Scale], left_shift: int) -> tuple[int, ...]:
-    first, second = operator.inputs
+    first, second = operator.inputs[:2]
     out = operator.outputs[0]
     shape = _padded(source.shape(out))
     grid = source.grid(out)
@@ -316,7 +316,7 @@ def _dense_strides(sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _add(source: Source, operator: Operator) -> Lowered:
-    first, second = (source.grid(index).scale for index in operator.inputs)
+    first, second = (source.grid(index).scale for index in operator.inputs[:2])
     out = source.grid(operator.outputs[0]).scale
     twice = 2 * max(first, second)
     scales = (
@@ -330,7 +330,7 @@ def _add(source: Source, operator: Operator) -> Lowered:
 
 
 def _mul(source: Source, operator: Operator) -> Lowered:
-    first, second = (source.grid(index).scale for index in operator.inputs)
+    first, second = (source.grid(index).scale for index in operator.inputs[:2])
     scale = quantize_multiplier(first * second / source.grid(operator.outputs[0]).scale)
     return "MUL", _binary(source, operator, (Scale(0, 0), Scale(0, 0), scale), 0)
 
@@ -385,7 +385,9 @@ def _dequantize(source: Source, operator: Operator) -> Lowered:
 
 
 def _copied(source: Source, operator: Operator) -> Lowered:
-    size = source.bytes_of(operator.outputs[0])
+    size, given = source.bytes_of(operator.outputs[0]), source.bytes_of(operator.inputs[0])
+    if size != given:
+        raise Unsupported(f"an output of {size} bytes from an input of {given}")
     return "COPY", (source.place(operator.inputs[0]), source.place(operator.outputs[0]), 1, size, 0, 0)
 
 

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from edgeprof.model.graph import Graph, Operator, Tensor
+    from edgeprof.model.graph import Graph, Operator
 
 _aliases = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
 _most_operators = 65535
+_two_inputs = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "PAD", "PADV2", "MEAN"})
 HINT = "firmware_stubs/README.md lists what the reference executor runs; another engine can be compiled in"
 
 
@@ -60,16 +61,18 @@ def pack_program(graph: Graph, path: Path) -> Program:
     Raises ModelUnsupported, naming the operators, where the reference executor cannot run the model.
     """
     _check(graph)
-    graph, alias = _without_aliases(graph)
-    plan = greedy_arena_plan(graph)
+    shared = _shared(graph)
+    plan = greedy_arena_plan(_planned(graph, shared))
     if plan.planner_bytes is None:
         raise ModelUnsupported(f"{graph.name} has no arena plan: {plan.reason}", hint=HINT)
     offsets = {tensor.tensor: tensor.offset_bytes for tensor in plan.tensors}
-    source = Source(graph, path.read_bytes(), offsets)
-    commands = []
-    for position, operator in enumerate(graph.operators):
-        if position not in alias.skipped:
-            commands.append(_lowered(source, position, operator))
+    offsets |= {target: offsets[root] for target, root in shared.places.items() if root in offsets}
+    source = Source(_with_constants(graph, shared), path.read_bytes(), offsets)
+    commands = [
+        _lowered(source, position, operator)
+        for position, operator in enumerate(graph.operators)
+        if position not in shared.skipped
+    ]
     inputs = [_described(source, index) for index in graph.inputs]
     outputs = [_described(source, index) for index in graph.outputs]
     blob = write_blob(commands, bytes(source.constants.content), inputs, outputs, plan.planner_bytes)
@@ -80,7 +83,7 @@ def pack_program(graph: Graph, path: Path) -> Program:
         operators=tuple(ProgramOperator(position=c.position, name=c.name, type=c.type) for c in commands),
         inputs=tuple(_program_tensor(source, index, offsets) for index in graph.inputs),
         outputs=tuple(_program_tensor(source, index, offsets) for index in graph.outputs),
-        notes=_notes(alias.skipped),
+        notes=_notes(shared.skipped),
     )
 
 
@@ -106,6 +109,10 @@ def _check(graph: Graph) -> None:
         )
     if graph.subgraphs or len(graph.operators) > _most_operators:
         raise ModelUnsupported(f"{graph.name} has subgraphs: the reference executor runs a single graph", hint=HINT)
+    for position, operator in enumerate(graph.operators):
+        if not _complete(operator):
+            what = _named(graph, position, operator)
+            raise ModelUnsupported(f"{what}: an input or its output is left out", hint=HINT)
     variable = [tensor.name for tensor in graph.tensors if tensor.variable]
     if variable:
         raise ModelUnsupported(
@@ -113,67 +120,88 @@ def _check(graph: Graph) -> None:
         )
 
 
+def _complete(operator: Operator) -> bool:
+    """Say whether the tensors that an operator cannot do without are there."""
+    needed = 2 if operator.type in _two_inputs else 1
+    given = (*operator.inputs[:needed], *operator.outputs[:1])
+    return len(given) == needed + 1 and min(given) >= 0
+
+
+def _named(graph: Graph, position: int, operator: Operator) -> str:
+    return f"{graph.name}: operator {position} ({operator.type}, {operator.name!r})"
+
+
 def _lowered(source: Source, position: int, operator: Operator) -> Command:
     try:
         code, words = LOWERINGS[operator.type](source, operator)
     except Unsupported as error:
-        raise ModelUnsupported(
-            f"{source.graph.name}: operator {position} ({operator.type}, {operator.name!r}): {error}", hint=HINT
-        ) from error
+        raise ModelUnsupported(f"{_named(source.graph, position, operator)}: {error}", hint=HINT) from error
     return Command(code, position, words, operator.name, operator.type)
 
 
 # ── operators that only change a shape ───────────────────────────────────────────────────────────────────────────────
 
 
-class _Aliased(Struct, frozen=True):
+class _Shared(Struct, frozen=True):
+    """Operators that are not executed, and for the output of each the tensor whose bytes it has."""
+
     skipped: frozenset[int]
+    places: dict[int, int]
 
 
-def _without_aliases(graph: Graph) -> tuple[Graph, _Aliased]:
-    """Let the output of a reshape be its input wherever it is used, so that the plan gives it no room of its own."""
-    same: dict[int, int] = {}
+def _shared(graph: Graph) -> _Shared:
+    """Find the reshapes whose output is their input's bytes; what follows them still reads the output's own shape."""
+    places: dict[int, int] = {}
     skipped = set()
-    operators = []
     for position, operator in enumerate(graph.operators):
-        inputs = tuple(same.get(index, index) for index in operator.inputs)
-        if operator.type in _aliases and _may_alias(graph, inputs[0], operator.outputs[0]):
-            same[operator.outputs[0]] = inputs[0]
+        if operator.type not in _aliases:
+            continue
+        root = places.get(operator.inputs[0], operator.inputs[0])
+        if _may_share(graph, root, operator.outputs[0]):
+            places[operator.outputs[0]] = root
             skipped.add(position)
-            # It stays in its place, so that positions do not move, but lives for nobody.
-            operators.append(replace(operator, inputs=(), outputs=()))
-        else:
-            operators.append(replace(operator, inputs=inputs))
-    # A tensor with no bytes of its own is to take no place either.
+    return _Shared(frozenset(skipped), places)
+
+
+def _may_share(graph: Graph, root: int, target: int) -> bool:
+    """Say whether both are the same bytes; an input or output of the graph is no output besides."""
+    before, after = graph.tensors[root], graph.tensors[target]
+    ends = {*graph.inputs, *graph.outputs}
+    return tensor_bytes(before) == tensor_bytes(after) and not (root in ends and target in graph.outputs)
+
+
+def _planned(graph: Graph, shared: _Shared) -> Graph:
+    """Return the graph to plan: each shared tensor is used wherever its reshapes are, which take no room themselves."""
+
+    def rooted(indices: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(shared.places.get(index, index) for index in indices)
+
+    operators = tuple(
+        # It stays in its place, so that positions do not move, but lives for nobody.
+        replace(operator, inputs=(), outputs=())
+        if position in shared.skipped
+        else replace(operator, inputs=rooted(operator.inputs))
+        for position, operator in enumerate(graph.operators)
+    )
     tensors = tuple(
-        replace(tensor, constant_bytes=0) if index in same else tensor for index, tensor in enumerate(graph.tensors)
+        replace(tensor, constant_bytes=0) if index in shared.places else tensor
+        for index, tensor in enumerate(graph.tensors)
     )
-    outputs = tuple(same.get(index, index) for index in graph.outputs)
-    named = _renamed(tensors, graph, outputs)
-    return replace(graph, operators=tuple(operators), tensors=named, outputs=outputs, offline_offsets=()), _Aliased(
-        frozenset(skipped)
-    )
+    return replace(graph, operators=operators, tensors=tensors, outputs=rooted(graph.outputs), offline_offsets=())
 
 
-def _renamed(tensors: tuple[Tensor, ...], graph: Graph, outputs: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Give a tensor that stands for an output the output's name and shape."""
-    changed = list(tensors)
-    for old, new in zip(graph.outputs, outputs, strict=True):
-        if old != new and new not in graph.inputs:
-            wanted = graph.tensors[old]
-            changed[new] = replace(changed[new], name=wanted.name, shape=wanted.shape)
-    return tuple(changed)
-
-
-def _may_alias(graph: Graph, source: int, target: int) -> bool:
-    """Say whether both are the same bytes; a constant stays where it is, and an input is not an output."""
-    before, after = graph.tensors[source], graph.tensors[target]
-    return (
-        before.constant_bytes is None
-        and tensor_bytes(before) == tensor_bytes(after)
-        and not (source in graph.inputs and target in graph.outputs)
-        and not (source in graph.outputs and target in graph.outputs)
-    )
+def _with_constants(graph: Graph, shared: _Shared) -> Graph:
+    """Return the graph in which a reshaped constant is a constant of its own shape at the same place in the file."""
+    tensors = list(graph.tensors)
+    for target, root in shared.places.items():
+        stored = graph.tensors[root]
+        tensors[target] = replace(
+            tensors[target],
+            constant_bytes=stored.constant_bytes,
+            constant_offset=stored.constant_offset,
+            sparse=stored.sparse,
+        )
+    return replace(graph, tensors=tuple(tensors))
 
 
 # ── tensors that go in and come out ──────────────────────────────────────────────────────────────────────────────────

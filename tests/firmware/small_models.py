@@ -64,10 +64,10 @@ class SmallModel:
                 setattr(table, key, value)
         self.operators.append(schema.OperatorT(self.codes.index(code), inputs, outputs, kind, table))
 
-    def write(self, inputs: list[int], outputs: list[int]) -> bytes:
-        """Return the file."""
+    def write(self, inputs: list[int], outputs: list[int], *, version: int = 3) -> bytes:
+        """Return the file; `version` is that of every operator."""
         graph = schema.SubGraphT(self.tensors, inputs, outputs, self.operators, "main")
-        codes = [schema.OperatorCodeT(min(code, 127), None, 3, code) for code in self.codes]
+        codes = [schema.OperatorCodeT(min(code, 127), None, version, code) for code in self.codes]
         model = schema.ModelT(3, codes, [graph], "one operator", self.buffers)
         builder = flatbuffers.Builder(1 << 16)
         builder.Finish(model.Pack(builder), file_identifier=b"TFL3")

@@ -10,13 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeprof.errors import EdgeprofError
-from edgeprof.links.framed import FramedSession
-from edgeprof.model import read_model
-from edgeprof.program import pack_program
-from edgeprof.records.result import Pass
-from tests.firmware.boards import HostChannel, outputs_of, run_passes
-from tests.firmware.oracle import with_oracle
+from tests.firmware.checking import check
 from tests.firmware.small_models import SmallModel, Values
 
 if TYPE_CHECKING:
@@ -26,26 +20,9 @@ pytestmark = [pytest.mark.usefixtures("_oracle"), pytest.mark.timeout(300)]
 examples = settings(
     max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-INFERENCES = 3
 seeds = st.integers(0, 2**31)
 PADDINGS = {"SAME": 0, "VALID": 1}
 ACTIVATIONS = {"NONE": 0, "RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3}
-
-
-def check(content: bytes, agent: Path, folder: Path, seed: int = 0) -> None:
-    path = folder / "model.tflite"
-    path.write_bytes(content)
-    graph = read_model(path)
-    program = pack_program(graph, path)
-    example = with_oracle(graph, content, INFERENCES, seed)
-    channel = HostChannel(agent)
-    with FramedSession(channel, name="native") as session:
-        try:
-            events = run_passes(session, program.content, example.blob, [Pass(kind="outputs")])
-        except (AssertionError, EdgeprofError) as error:
-            pytest.fail(f"{error}\n{channel.last_words()}")
-    for index, (seen, wanted) in enumerate(zip(outputs_of(events), example.outputs, strict=True)):
-        assert seen.hex() == wanted.hex(), f"output {index}"
 
 
 def out_size(size: int, kernel: int, stride: int, dilation: int, padding: str) -> int:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from onnx import TensorProto, helper
 
 from edgeprof.boards import load_board
 from edgeprof.fitting.engines import ENGINES, TFLM
@@ -64,7 +65,7 @@ def test_a_linux_board_needs_the_file_and_the_live_activations(vww: Graph) -> No
     found = fit_board(vww, load_board("raspberry-pi-5"), TFLM)
     metric = found.metrics["memory_peak_bytes"]
     assert (metric.value, metric.basis) == (296_288 + 55_296, "computed")
-    assert [finding.metric for finding in found.findings] == ["memory_peak_bytes"]
+    assert [finding.metric for finding in found.findings] == ["memory_peak_bytes", "macs_count"]
     assert found.verdict == "READY"
 
 
@@ -144,7 +145,7 @@ def test_an_operator_that_the_engine_lacks_is_not_ready(vww: Graph) -> None:
 def test_a_custom_operator_is_a_warning_for_the_application_may_bring_it(vww: Graph) -> None:
     own = Operator(name="own", type="MyOp", inputs=(0,), outputs=(), custom=True)
     found = fit_board(replace(vww, operators=(*vww.operators, own)), microcontroller(10**7, 10**7), TFLM)
-    assert (found.verdict, found.reason) == ("READY WITH WARNINGS", "tflm has no MyOp")
+    assert (found.verdict, found.reason) == ("READY WITH WARNINGS", "MyOp needs a kernel of your own in tflm")
 
 
 def test_an_operator_that_an_engine_was_never_seen_with_is_not_known(vww: Graph) -> None:
@@ -162,6 +163,24 @@ def test_an_onnx_model_does_not_run_on_a_microcontroller() -> None:
     assert found.verdict == "NOT READY"
     assert "convert it to an int8 .tflite first" in found.reason
     assert fit_board(graph, load_board("raspberry-pi-5"), TFLM).verdict == "READY"
+
+
+@pytest.mark.parametrize("name", ["nucleo-l4r5zi", "raspberry-pi-5"])
+def test_a_model_that_folds_to_constants_has_no_latency_and_says_why(tmp_path: Path, name: str) -> None:
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [1, 4], [1.0, 2.0, 3.0, 4.0])
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])
+    graph = helper.make_graph([helper.make_node("Add", ["w", "w"], ["y"])], "g", [], [out], [weights])
+    path = tmp_path / "constant.onnx"
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    )
+    latency = fit_board(read_model(path, digest=False), load_board(name)).metrics["latency_p50_s"]
+    assert latency.value is None
+    told = {
+        "nucleo-l4r5zi": "nothing is left to compute: all that the operators read are constants",
+        "raspberry-pi-5": "a Linux board is estimated once edgeprof calibrate has run on it",
+    }
+    assert latency.reason == told[name]
 
 
 def test_declared_code_and_stack_make_the_figures_declared(vww: Graph) -> None:

@@ -134,6 +134,34 @@ def test_weights_that_come_at_run_time_are_refused(tmp_path: Path) -> None:
         packed(model.write([source, rows], [out]), tmp_path)
 
 
+@pytest.mark.parametrize(("name", "inputs"), [("RESHAPE", 0), ("RELU", 0), ("ADD", 1), ("MEAN", 1)])
+def test_an_operator_that_lacks_an_input_is_refused_by_its_name(name: str, inputs: int, tmp_path: Path) -> None:
+    model = SmallModel()
+    source, out = model.tensor((1, 4), 0.1, 0), model.tensor((1, 4), 0.1, 0)
+    model.operator(name, [source][:inputs], [out], None)
+    with pytest.raises(ModelUnsupported, match=f"operator 0 \\({name}, 't1'\\): an input or its output is left out"):
+        packed(model.write([source], [out]), tmp_path)
+
+
+def test_a_reshape_to_another_number_of_bytes_is_refused(tmp_path: Path) -> None:
+    model = SmallModel()
+    source, out = model.tensor((1, 4), 0.1, 0), model.tensor((1, 8), 0.1, 0)
+    model.operator("RESHAPE", [source], [out], None)
+    with pytest.raises(ModelUnsupported, match="an output of 8 bytes from an input of 4"):
+        packed(model.write([source], [out]), tmp_path)
+
+
+def test_what_follows_a_reshape_is_lowered_in_its_new_shape(tmp_path: Path) -> None:
+    model = SmallModel()
+    source, flat = model.tensor((1, 2, 8), 0.1, 0), model.tensor((1, 16), 0.1, 0)
+    out = model.tensor((1, 16), 1 / 256, -128)
+    model.operator("RESHAPE", [source], [flat], None)
+    model.operator("SOFTMAX", [flat], [out], ("SoftmaxOptions", {"beta": 1.0}))
+    program = packed(model.write([source], [out, flat]), tmp_path)
+    assert [operator.type for operator in program.operators] == ["RESHAPE", "SOFTMAX"]
+    assert [tensor.shape for tensor in program.outputs] == [(1, 16), (1, 16)]
+
+
 def test_four_rows_are_interleaved_by_words_and_the_rest_stays() -> None:
     rows = [bytes([row * 16 + column for column in range(8)]) for row in range(5)]
     blocked = in_blocks(b"".join(rows), 5, 8)
