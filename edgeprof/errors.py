@@ -104,7 +104,7 @@ class AgentMismatch(LinkError):
 class FileDamaged(LinkError):
     """What was sent to the board is not what arrives there, or stays there."""
 
-    usual_hint = "its memory card, disk or memory changes what is written: look at its kernel's log, or put the cache elsewhere"
+    usual_hint = "its memory card, disk or memory changes what is written: its kernel's log may say more"
 
 
 class RuntimeUnusable(LinkError):

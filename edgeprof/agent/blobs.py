@@ -116,7 +116,7 @@ class Blobs(object):
             self._known[stamp] = seen.sha256
 
     def lay_beside(self, message: wire.Run) -> List[str]:
-        """Return the paths of a model and its files of weights in a folder where they lie side by side, by hard links."""
+        """Return the paths of a model and its files of weights side by side in a folder, by hard links."""
         folder = os.path.join(self.folder, "runs", message.model.hex()[:16])
         os.makedirs(folder, exist_ok=True)
         files = {"model." + message.format: message.model.hex()}

@@ -20,6 +20,9 @@ class Seen(NamedTuple):
 class Damaged(Exception):
     """A file on this board does not hold what it is called by."""
 
+    def __init__(self, text: str, *values: object) -> None:
+        super(Damaged, self).__init__(text.format(*values))
+
 
 def stamp_of(status: os.stat_result) -> Stamp:
     """Return what tells that a file is another one or was written to."""
@@ -31,7 +34,7 @@ def _nothing() -> None:
 
 
 def look(path: str, known: Mapping[Stamp, str], between: Callable[[], None] = _nothing) -> Seen:
-    """Return what a file holds, read through one descriptor unless its stamp is known; `between` is called now and then.
+    """Return what a file holds, read through one descriptor unless its stamp is known; `between` is called meanwhile.
 
     The stamp is from before reading: what is written meanwhile moves it, and the next look reads again.
     """
@@ -62,7 +65,7 @@ def check_files(orders: Dict[str, Any]) -> None:
     for path, (sha256, stamp) in orders.get("files", {}).items():
         seen = look(path, {tuple(stamp): sha256})
         if seen.sha256 != sha256:
-            raise Damaged("{} was changed on the board: {}".format(os.path.basename(path), told(seen)))
+            raise Damaged("{} was changed on the board: {}", os.path.basename(path), told(seen))
 
 
 def model_sha256(orders: Dict[str, Any]) -> bytes:
@@ -78,5 +81,5 @@ def read_whole(path: str, sha256: str, name: str) -> bytes:
         content = file.read()
     seen = hashlib.sha256(content).hexdigest()
     if sha256 and seen != sha256:
-        raise Damaged("the {} on the board was changed: {} bytes, SHA-256 {}".format(name, len(content), seen[:12]))
+        raise Damaged("the {} on the board was changed: {} bytes, SHA-256 {}", name, len(content), seen[:12])
     return content

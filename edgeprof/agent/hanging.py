@@ -14,7 +14,7 @@ from edgeprof.agent.working import Work, working
 LOOK_SECONDS, MOST_LOOK_SECONDS = 1.0, 4.0
 IDLE_SHARE = 0.01
 REST_SECONDS = float(os.environ.get("EDGEPROF_HANG_S", "60"))
-"""A process that rests this long, and 20 times as long as its longest silence before, hangs; EDGEPROF_HANG_S: tests."""
+"""A process that rests this long, and 20 times as long as it ever took for samples, hangs. EDGEPROF_HANG_S is for tests."""
 TIMES_LONGEST = 20
 LOADING_TIMES, COMPUTING_TIMES = 10, 120
 """Before its first sample a process may rest, and at any time it may compute in silence, so many times as long."""
@@ -32,10 +32,10 @@ class Watch(object):
     ) -> None:
         self._pid, self._now, self._at_work = pid, now, at_work
         settings = orders.get("settings") or {}
-        batch = orders.get("batch", 1)
+        batch = int(orders.get("batch", 1))
         self._batch = batch if 1 <= batch < wire.AUTO else 1
         rests_s = (settings.get("idle_ms", 0) + settings.get("window_ms", 0)) / 1e3 + settings.get("period_ns", 0) / 1e9
-        self._floor_s = max(REST_SECONDS, 3 * rests_s)
+        self._floor_s: float = max(REST_SECONDS, 3 * rests_s)
         self._longest_s = 0.0
         self._sampling = False
         self._heard_at = self._looked_at = now()
@@ -43,9 +43,10 @@ class Watch(object):
         self._work: Optional[Work] = None
 
     def heard(self, kind: int) -> None:
-        """The process has said something."""
+        """Note that the process has said something."""
         now = self._now()
-        self._longest_s = max(self._longest_s, now - self._heard_at)
+        if self._sampling:
+            self._longest_s = max(self._longest_s, now - self._heard_at)
         self._sampling = self._sampling or kind == wire.LAYOUTS[wire.Samples].type
         self._heard_at = self._looked_at = now
         self._idle_s, self._work = 0.0, None

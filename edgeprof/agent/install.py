@@ -260,7 +260,7 @@ def _wrong_file(path: str, busy: Callable[[], None]) -> str:
     """Return a file of an unpacked wheel that is missing or changed; nothing where all is well or nothing was noted."""
     try:
         with open(os.path.join(path, MANIFEST)) as file:
-            noted = json.load(file)
+            noted: Dict[str, List[Any]] = json.load(file)
     except FileNotFoundError:
         return ""  # unpacked before such lists were written
     except (OSError, ValueError):

@@ -41,7 +41,8 @@ def pair_pass(orders: Dict[str, Any], speaker: Speaker, load_model: Load = load)
     """Load both models, warm both up, then time `runs` pairs of inferences (of batches when they are short)."""
     second = orders["settings"]["second"]
     of_second = dict(
-        orders, path=second["model"], inputs=second["inputs"], inputs_sha256=second.get("inputs_sha256", ""), format=second["format"],
+        orders, path=second["model"], inputs=second["inputs"], inputs_sha256=second.get("inputs_sha256", ""),
+        format=second["format"],
         runtime=second.get("runtime") or orders["runtime"], shapes=second.get("shapes", {}),
         settings={
             "delegate": second.get("delegate", ""), "providers": second.get("providers", []),

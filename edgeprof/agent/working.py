@@ -8,7 +8,7 @@ STATE, PARENT, SESSION, USER_TICKS, SYSTEM_TICKS, BEGAN = 0, 1, 3, 11, 12, 19
 
 
 class Work(NamedTuple):
-    """CPU time so far, of a process with all that it started; whether any of it could run now; whether it is stopped."""
+    """CPU time of a process with all that it started; whether any of it could run now; whether it is stopped."""
 
     cpu_s: float
     runnable: bool

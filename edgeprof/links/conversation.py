@@ -114,7 +114,9 @@ class Conversation:
             if isinstance(message, wire.Note):
                 self.notes.append(message)
             if time.monotonic() > until:
-                raise LinkLost(f"{self.name} talks and does not say {what}: {MOST_WAITS * timeout_s:.0f} s waited for it")
+                raise LinkLost(
+                    f"{self.name} talks and does not say {what}: {MOST_WAITS * timeout_s:.0f} s waited for it"
+                )
 
     def next_message(self, timeout_s: float, what: str) -> Any:  # noqa: ANN401  any message of the wire
         """Return the next message; `what` is waited for, and named when it does not come.

@@ -52,7 +52,7 @@ HOOK, SECOND_MODEL, SECOND_INPUTS = "hook", "second/model", "second/inputs"
 CYCLES_PER_MAC = 40
 """More than any executor takes for a whole model on a microcontroller: a bound for patience, no estimate."""
 UNKNOWN_HZ, EMULATED_HZ = 16e6, 8e6
-"""The clock of a board that does not tell its own, and instructions in a second of an emulator's CPU time, at the least."""
+"""Of a board that does not tell its clock, and of an emulator in a second of its CPU time: the least, again."""
 DAMAGE = frozenset({"blob-corrupt", "unknown-blob"})
 NOT_IDENTITY = frozenset({"blob_folder", "blob_suffix", "state"})
 
@@ -100,6 +100,7 @@ class FramedSession:
         self._check_settings(plan)
         found = self.probe(plan.format)
         yield found
+        yield from (Noted(index=0, code=note.code, text=note.text) for note in self.line.notes)
         for found in self._install_offered(plan, found):  # noqa: B020  each probe's answer replaces the one before
             yield found
         runtime = choose_runtime(found, self.name, plan.runtime, self._hint(plan, found))
@@ -180,7 +181,7 @@ class FramedSession:
             self.line.notes.clear()
             self._upload(content)
             for note in self.line.notes:
-                text = f"{_called(name)} on {self.name} was damaged ({note.text}): it was deleted and sent again"
+                text = f"the copy of {_called(name)} on {self.name} was damaged ({note.text}): it was sent again"
                 yield Noted(index=index, code=note.code, text=text)
 
     def _upload(self, content: bytes) -> bytes:
@@ -225,9 +226,7 @@ class FramedSession:
                 raise LinkLost(f"{self.name} takes no more of the model: {received} of {len(content)} bytes are there")
             received = status.received
 
-    def install(
-        self, wheels: Mapping[str, bytes], *, replace: bool = True, again: bool = False
-    ) -> tuple[str, ...]:
+    def install(self, wheels: Mapping[str, bytes], *, replace: bool = True, again: bool = False) -> tuple[str, ...]:
         """Put wheels, by file name, into the agent's own folder on the board; return the names of all that are there.
 
         `replace` drops what edgeprof had put there of the same runtime. Raises LinkError when the agent refuses one or
@@ -284,7 +283,9 @@ class FramedSession:
         yield from said or (Noted(index=index, code="blob-replaced", text=text),)
         for event in self._begin_pass(plan, index, asked, runtime, hashes):
             if isinstance(event, PassEnded) and event.failure in DAMAGE:
-                raise FileDamaged(f"{self.name} damages what is sent to it, twice in the {asked.kind} pass: {event.text}")
+                raise FileDamaged(
+                    f"{self.name} damages what is sent to it, twice in the {asked.kind} pass: {event.text}"
+                )
             yield event
 
     def _begin_pass(
@@ -311,7 +312,8 @@ class FramedSession:
                 settings=json.dumps(settings) if settings else "",
             )
         )
-        self.line.silence_s = self.silence_s + self._inference_s(asked, hello.counter_hz)
+        own_clock = not self.line.silence.emulated
+        self.line.silence_s = self.silence_s + (self._inference_s(asked, hello.counter_hz) if own_clock else 0.0)
         self.line.silence.computing_s = max(COMPUTING_S, self._inference_s(asked, EMULATED_HZ))
         yield from PassReader(self.line, index, asked, hashes["model"]).events()
         yield from self._bracket(index)
@@ -378,7 +380,7 @@ def _called(name: str) -> str:
     """Return what a blob is called for people."""
     known = {"model": "the model", "inputs": "the inputs", HOOK: "the hook", SECOND_MODEL: "the second model",
              SECOND_INPUTS: "the second model's inputs"}  # fmt: skip
-    return known.get(name) or f"the file {name.removeprefix(BESIDE)}"
+    return known.get(name) or f"the model's file {name.removeprefix(BESIDE)}"
 
 
 def _files(hashes: Mapping[str, bytes]) -> str:
