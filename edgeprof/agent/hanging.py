@@ -14,7 +14,7 @@ from edgeprof.agent.working import Work, working
 LOOK_SECONDS, MOST_LOOK_SECONDS = 1.0, 4.0
 IDLE_SHARE = 0.01
 REST_SECONDS = float(os.environ.get("EDGEPROF_HANG_S", "60"))
-"""A process that rests this long, and 20 times as long as it ever took for samples, hangs. EDGEPROF_HANG_S is for tests."""
+"""A process that rests this long, and 20 times as long as samples ever took, hangs. EDGEPROF_HANG_S is for tests."""
 TIMES_LONGEST = 20
 LOADING_TIMES, COMPUTING_TIMES = 10, 120
 """Before its first sample a process may rest, and at any time it may compute in silence, so many times as long."""

@@ -136,7 +136,6 @@ class Conversation:
             slice_s = NUDGE_S if self._lossy or self.silence.emulated else HEARTBEAT_S
             asked_s = max(0.0, min(slice_s, self.silence.left(timeout_s), self.deadline_s - began))
             content = self._received(asked_s)
-            self.silence.passed(time.monotonic() - began, asked_s)
             if content:
                 self._take(content)
             else:
@@ -144,8 +143,12 @@ class Conversation:
         return self._ready.pop(0)
 
     def _received(self, timeout_s: float) -> bytes:
+        began = time.monotonic()
         try:
-            return self.channel.read(timeout_s)
+            try:
+                return self.channel.read(timeout_s)
+            finally:
+                self.silence.passed(time.monotonic() - began, timeout_s)
         except TimeoutError:
             return b""
         except EOFError as error:

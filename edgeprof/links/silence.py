@@ -7,12 +7,14 @@ Time in which this process itself did not run (Ctrl-Z, a host asleep or overload
 
 from __future__ import annotations
 
+import time
+
 from edgeprof.agent.working import Work, working
 
 COMPUTING_S = 60.0
 """CPU seconds that an emulator may compute without a word; more where the model asks for more."""
 LATE_S = 1.0
-SUSPENDED_S = 10.0
+SUSPENDED_S, REMEMBERED_S = 10.0, 60.0
 BUSY_SHARE = 0.5
 
 
@@ -21,7 +23,7 @@ class Silence:
 
     def __init__(self, emulator_pid: int | None) -> None:
         self.computing_s = COMPUTING_S
-        self.suspended_s = 0.0
+        self._suspended_s, self._suspended_until = 0.0, 0.0
         self._pid = emulator_pid
         self.begin()
 
@@ -39,7 +41,7 @@ class Silence:
         """Count a wait of `elapsed_s` where `asked_s` were meant; what is beyond that this process was not running."""
         late_s = elapsed_s - asked_s
         if late_s > SUSPENDED_S:
-            self.suspended_s = max(self.suspended_s, late_s)
+            self._suspended_s, self._suspended_until = late_s, time.monotonic()
         seconds = min(elapsed_s, asked_s + LATE_S)
         before, self._work = self._work, self._look()
         if before is None or self._work is None:
@@ -70,10 +72,10 @@ class Silence:
         return f"its emulator (process {self._pid}) waits, no word for {self.idle_s:.0f} s"
 
     def own_fault(self) -> str:
-        """Return that this process did not run for a while, in words; empty where it did."""
-        if not self.suspended_s:
+        """Return that this process did not run for a while just now, in words; empty where it did."""
+        if not self._suspended_s or time.monotonic() - self._suspended_until > REMEMBERED_S:
             return ""
-        return f"edgeprof itself did not run for {self.suspended_s:.0f} s (stopped, or the host was asleep)"
+        return f"edgeprof itself did not run for {self._suspended_s:.0f} s (stopped, or the host was asleep)"
 
     def _look(self) -> Work | None:
         return working(self._pid) if self._pid is not None else None

@@ -113,7 +113,7 @@ def test_damaged_copies_are_replaced_before_they_are_used_and_that_is_said(own_c
 
 def test_a_file_that_is_changed_or_removed_between_two_passes_is_sent_again(own_cache: Path) -> None:
     path = blob(own_cache, TINY_TFLITE)
-    changes = [path.unlink, lambda: path.write_bytes(TINY_TFLITE[:-4]), lambda: None]
+    changes: list[Callable[[], object]] = [path.unlink, lambda: path.write_bytes(TINY_TFLITE[:-4]), lambda: None]
 
     def change(event: Event) -> None:
         if isinstance(event, PassEnded):
