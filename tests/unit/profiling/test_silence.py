@@ -6,14 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from edgeprof import wire
-from edgeprof.agent.working import Work
+from edgeprof.agent.working import Work, working
 from edgeprof.errors import LinkLost
-from edgeprof.links import conversation, silence
+from edgeprof.links import silence
 from edgeprof.links.conversation import MOST_WAITS, Conversation
 from edgeprof.links.silence import COMPUTING_S, Silence
 from tests.watching import wait_for
@@ -147,7 +148,7 @@ def talk(
 ) -> tuple[Conversation, wire.FrameWriter, list[tuple[float, bytes]]]:
     """Return a conversation whose greeting is over, at a board that says what is appended to the steps."""
     now = [1000.0]
-    monkeypatch.setattr(conversation.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     writer = wire.FrameWriter(1024)
     channel = Told(now, (0.1, writer.frame(HELLO)), *steps)
     line = Conversation(channel, name="board", silence_s=15.0, lossy=lossy)
@@ -217,4 +218,4 @@ def test_an_emulator_that_is_stopped_is_named() -> None:
 def test_a_process_without_proc_is_no_process() -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    wait_for(lambda: silence.working(gone.pid) is None)
+    wait_for(lambda: working(gone.pid) is None)
