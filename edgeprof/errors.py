@@ -14,6 +14,7 @@
     │   ├── LinkLost              it answered, then stopped
     │   ├── FrameError            a frame that is corrupt, lost, doubled or oversized
     │   ├── AgentMismatch         an agent of another protocol version, or a wrong answer
+    │   ├── FileDamaged           what was sent to the board is not what arrives or stays there
     │   └── RuntimeUnusable       no runtime for the model's format that really works
     ├── ModelError            4   the model
     │   ├── ModelInvalid          not a model, or a damaged one
@@ -98,6 +99,12 @@ class FrameError(LinkError):
 
 class AgentMismatch(LinkError):
     """The agent speaks another protocol version or answered for something else."""
+
+
+class FileDamaged(LinkError):
+    """What was sent to the board is not what arrives there, or stays there."""
+
+    usual_hint = "its memory card, disk or memory changes what is written: its kernel's log may say more"
 
 
 class RuntimeUnusable(LinkError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,6 +32,15 @@ class Channel(Protocol):
 
     def close(self) -> None:
         """End the far end and release everything; may be called twice."""
+
+
+@runtime_checkable
+class Emulating(Protocol):
+    """A channel that may have an emulator behind it, a process of ours that works only as fast as this host lets it."""
+
+    @property
+    def emulator_pid(self) -> int | None:
+        """Return its process id; None where there is no emulator."""
 
 
 class Session(Protocol):

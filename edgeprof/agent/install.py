@@ -8,6 +8,7 @@ different versions of numpy can be there at once. Wheels are archives from elsew
 
 import errno
 import glob
+import hashlib
 import importlib
 import json
 import os
@@ -22,7 +23,10 @@ import zipfile
 import zlib
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec as find_system_spec
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+
+from edgeprof.agent.digests import look, told
+from edgeprof.agent.refusal import Refused
 
 MOST_FILES = 20000
 MOST_BYTES = 1 << 30
@@ -30,6 +34,7 @@ PART_BYTES = 1 << 20
 WHEEL = re.compile(r"^[A-Za-z0-9_.]+-[A-Za-z0-9_.!+]+(-[A-Za-z0-9_.]+){3,4}\.whl$")
 METADATA = re.compile(r"^numpy-([0-9][^-]*?)(-py[0-9.]+)?\.(dist|egg)-info$")
 DATA = re.compile(r"^[^/]+\.data/([^/]+)/(.+)$")
+MANIFEST = "edgeprof-files.json"
 DISTRIBUTIONS = {
     "ai_edge_litert": ("ai_edge_litert",),
     "tflite_runtime": ("tflite_runtime", "tflite_runtime_nightly"),
@@ -65,7 +70,7 @@ def install(folder: str, wheels: Mapping[str, str], replace: int) -> List[str]:
             target = _folder_of(name, sha256)
             path = os.path.join(base, target)
             if not os.path.isdir(path):
-                _unpack(_blob(folder, name, sha256), name, path)
+                _unpack(_blob(folder, name, sha256), name, path, sha256)
                 made.append(path)
             names.append(target)
             modules += [module for module in _modules(path) if module not in modules]
@@ -95,9 +100,13 @@ def _blob(folder: str, name: str, sha256: str) -> str:
     return path
 
 
-def _unpack(wheel: str, name: str, path: str) -> None:
-    """Unpack a wheel beside where it will be and move it there whole."""
+def _unpack(wheel: str, name: str, path: str, sha256: str) -> None:
+    """Unpack a wheel beside where it will be, with a list of what its files hold, and move it there whole."""
     part = "{}.{}.part".format(path, os.getpid())
+    written: Dict[str, List[Any]] = {}
+    seen = look(wheel, {})
+    if seen.sha256 != sha256:
+        raise Refused("blob-corrupt", "the wheel {} on the board is damaged: {}".format(name, told(seen)))
     try:
         with zipfile.ZipFile(wheel) as archive:
             entries = _checked(archive, name)
@@ -105,9 +114,14 @@ def _unpack(wheel: str, name: str, path: str) -> None:
             os.mkdir(part)
             left = MOST_BYTES
             for entry, inside in entries:
-                left -= _write(archive, entry, os.path.join(part, *inside.split("/")), left)
+                size, digest = _write(archive, entry, os.path.join(part, *inside.split("/")), left)
+                left -= size
                 if left < 0:
                     raise BadWheel("{} unpacks to more than {} bytes", name, MOST_BYTES)
+                written[inside] = [size, digest]
+        with open(os.path.join(part, MANIFEST), "w") as file:
+            json.dump(written, file)
+        os.sync()  # before the folder has its name: power may be cut at any time
         os.rename(part, path)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, struct.error) as error:
         raise BadWheel("{} is no sound wheel: {}", name, error) from error
@@ -155,17 +169,18 @@ def _check_space(entries: List[Tuple[zipfile.ZipInfo, str]], part: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), part)
 
 
-def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: str, most: int) -> int:
-    """Write one file and return its size; what the archive says of it is not believed."""
+def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: str, most: int) -> Tuple[int, str]:
+    """Write one file and return its size and SHA-256; what the archive says of it is not believed."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    size = 0
+    size, digest = 0, hashlib.sha256()
     with archive.open(entry) as source, open(path, "xb") as target:
         for content in iter(lambda: source.read(PART_BYTES), b""):
             size += len(content)
             if size > most:
-                return size
+                break
             target.write(content)
-    return size
+            digest.update(content)
+    return size, digest.hexdigest()
 
 
 def _modules(path: str) -> List[str]:
@@ -229,6 +244,35 @@ def _sweep(folder: str) -> None:
         unpacking = words[-1] == "part" and os.path.exists("/proc/" + words[-2])
         if os.path.basename(path) not in used and not unpacking:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def drop_damaged(folder: str, module: str, busy: Callable[[], None]) -> str:
+    """Remove what edgeprof had unpacked of a runtime where its files no longer hold what they held; say what it was."""
+    for path in paths(folder, module):
+        wrong = _wrong_file(path, busy)
+        if wrong:
+            shutil.rmtree(path, ignore_errors=True)
+            return "what edgeprof had installed of {} was damaged and is removed: {}".format(module, wrong)
+    return ""
+
+
+def _wrong_file(path: str, busy: Callable[[], None]) -> str:
+    """Return a file of an unpacked wheel that is missing or changed; nothing where all is well or nothing was noted."""
+    try:
+        with open(os.path.join(path, MANIFEST)) as file:
+            noted: Dict[str, List[Any]] = json.load(file)
+    except FileNotFoundError:
+        return ""  # unpacked before such lists were written
+    except (OSError, ValueError):
+        return MANIFEST
+    for inside, (size, sha256) in noted.items():
+        place = os.path.join(path, *inside.split("/"))
+        try:
+            if os.stat(place).st_size != size or look(place, {}, busy).sha256 != sha256:
+                return inside
+        except OSError:
+            return inside
+    return ""
 
 
 def paths(folder: str, module: str) -> List[str]:

@@ -7,6 +7,7 @@ from typing import Any, Dict, List
 from edgeprof import wire
 from edgeprof.agent import runtimes
 from edgeprof.agent.delegates import BadRequest, Choice
+from edgeprof.agent.digests import check_files, model_sha256, read_whole
 from edgeprof.agent.timing import Speaker
 
 
@@ -16,8 +17,7 @@ class Rejected(Exception):
 
 def read_inputs(orders: Dict[str, Any]) -> runtimes.Inputs:
     """Return the inputs that the orders name."""
-    with open(orders["inputs"], "rb") as file:
-        return runtimes.read_inputs(file.read())
+    return runtimes.read_inputs(read_whole(orders["inputs"], orders.get("inputs_sha256", ""), "inputs"))
 
 
 def pin(orders: Dict[str, Any]) -> None:
@@ -63,12 +63,16 @@ def choice_of(orders: Dict[str, Any]) -> Choice:
 def load(orders: Dict[str, Any], profile_prefix: str = "") -> runtimes.Loaded:
     """Load the model as the orders say; what the runtime does not take is Rejected, a wrong wish is a BadRequest."""
     name, path, threads, shapes = orders["runtime"], orders["path"], orders["threads"], orders["shapes"]
+    check_files(orders)
     try:
-        return runtimes.load(name, path, threads, shapes, profile_prefix, choice_of(orders))
+        loaded = runtimes.load(name, path, threads, shapes, profile_prefix, choice_of(orders))
     except (MemoryError, BadRequest):
         raise
     except Exception as error:  # what a runtime raises for a model that it does not take has no common class
+        check_files(orders)
         raise Rejected(str(error) or type(error).__name__) from error
+    check_files(orders)
+    return loaded
 
 
 def first_invoke(loaded: runtimes.Loaded) -> None:
@@ -87,7 +91,6 @@ def say_started(orders: Dict[str, Any], speaker: Speaker, loaded: runtimes.Loade
     used = dict(found.detail)
     if settings_of(orders).get("cpus"):
         used["cpus"] = sorted(os.sched_getaffinity(0))
-    sha256 = bytes(bytearray.fromhex(orders["sha256"]))
-    speaker.say(wire.Started(speaker.run, sha256, orders["runtime"], json.dumps(used, sort_keys=True)))
+    speaker.say(wire.Started(speaker.run, model_sha256(orders), orders["runtime"], json.dumps(used, sort_keys=True)))
     for code, text in found.notes:
         speaker.note(code, text)

@@ -18,12 +18,14 @@ from edgeprof.agent import board_state, install, runtimes, sensors, timing
 from edgeprof.agent import passes as measuring
 from edgeprof.agent.blobs import WINDOW, Blobs
 from edgeprof.agent.child import Child, death, start_child
+from edgeprof.agent.hanging import Watch
 from edgeprof.agent.refusal import Refused
 from edgeprof.agent.sampling import Sampling
 from edgeprof.agent.sensors.channel import Reader
 
 ALIVE_SECONDS = 2.0
 HOST_SILENCE_SECONDS = 60.0
+WRITTEN_AT_ONCE = 4096  # a pipe that can be written takes as much without waiting (pipe(7))
 CAPABILITIES = ("latency", "memory", "operators", "outputs", "sustained", "preemption", "blob-chunks",
                 "blob-files", "probe", "state", "cancel", "threads", "heartbeat", "settings", "pair",
                 "install", "sensors", "deadline", "energy", "stages")  # fmt: skip
@@ -38,8 +40,11 @@ class Agent(object):
         self.folder = folder
         self.reader = wire.FrameReader()
         self.writer = wire.FrameWriter()
-        self.blobs = Blobs(folder)
+        self.blobs = Blobs(folder, self._busy)
         self.child: Optional[Child] = None
+        self.watch: Optional[Watch] = None
+        self.run_number = 0
+        self.spoke = time.monotonic()
         self.sysroot = os.environ.get("EDGEPROF_SYSROOT", "/")
         self.readers: Optional[List[Reader]] = None
         self.sampling: Optional[Sampling] = None
@@ -53,8 +58,19 @@ class Agent(object):
         self._write(self.writer.frame(message))
 
     def _write(self, content: bytes) -> None:
-        while content:
-            content = content[os.write(self.writing, content) :]
+        """Write all of it; a host that takes nothing for a minute is gone, or stopped and in everybody's way."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.writing, selectors.EVENT_WRITE)
+            while content:
+                if not selector.select(HOST_SILENCE_SECONDS):
+                    raise BrokenPipeError("the host takes nothing")
+                content = content[os.write(self.writing, content[:WRITTEN_AT_ONCE]) :]
+        self.spoke = time.monotonic()
+
+    def _busy(self) -> None:
+        """Say in the middle of something long that this agent is alive."""
+        if time.monotonic() - self.spoke > ALIVE_SECONDS:
+            self.say(wire.Alive(self.run_number))
 
     def fail(self, run: int, code: str, text: str) -> None:
         """Tell the host why a request failed."""
@@ -83,6 +99,7 @@ class Agent(object):
             self._say_all(self.sampling.messages())
         if self.child is not None and self.child.descriptor in ready:
             self._relay()
+        self._end_hung()
         if self.reading in ready:
             self._hear()
 
@@ -98,6 +115,15 @@ class Agent(object):
         if self.reading not in ready and time.monotonic() - self.heard > HOST_SILENCE_SECONDS:
             self.open = False
         return ready
+
+    def _end_hung(self) -> None:
+        """End a pass whose process no longer gets anywhere; what it has measured is with the host."""
+        words = self.watch.hung() if self.child is not None and self.watch is not None else ""
+        if self.child is not None and words:
+            run = self.child.run
+            self._end_child()
+            self._end_sampling()
+            self.fail(run, "timeout", words)
 
     def _hear(self) -> None:
         content = os.read(self.reading, 1 << 16)
@@ -162,8 +188,12 @@ class Agent(object):
         self.say(wire.Runtimes(len(found), json.dumps(found)))
 
     def _probe_one(self, name: str, format_name: str, fresh: int) -> Dict[str, Any]:
+        damage = install.drop_damaged(self.folder, name, self._busy)
+        if damage:
+            self.say(wire.Note(0, "runtime-damaged", damage))
         if install.find_spec(self.folder, name) is None:
-            return {"name": name, "works": False, "reason": "No module named {!r}".format(name)}
+            reason = "No module named {!r}".format(name)
+            return {"name": name, "works": False, "reason": "; ".join(filter(None, [reason, damage]))}
         path = os.path.join(self.folder, "probes.json")
         key = "{} {} {}".format(sys.executable, sys.version, _installed(self.folder, name))
         known = _read_json(path)
@@ -200,7 +230,10 @@ class Agent(object):
         return install.with_origin(self.folder, {"name": name, "works": False, "reason": death(status, words)})
 
     def blob_begin(self, message: wire.BlobBegin) -> None:
-        """Say how much of a blob is there."""
+        """Say how much of a blob is there; a damaged one is not, and that it was is said."""
+        damage = self.blobs.drop_damaged(message.sha256)
+        if damage:
+            self.say(wire.Note(0, "blob-replaced", damage))
         self.say(self.blobs.begin(message))
 
     def blob_chunk(self, message: wire.BlobChunk) -> None:
@@ -220,19 +253,24 @@ class Agent(object):
         """Start the child for a pass."""
         if self.child is not None:
             raise Refused("bad-request", "a pass is running")
+        self.run_number = message.run
         path, inputs = self.blobs.found("model", message.model), self.blobs.found("inputs", message.inputs)
-        if message.files:
-            path = self.blobs.lay_beside(message)
+        places = self.blobs.lay_beside(message) if message.files else [path]
+        settings = self._settings(message)
+        if settings.get("second"):
+            places = [*places, settings["second"]["model"]]
         orders = {
             "pass": wire.PASSES[message.kind], "run": message.run, "runs": message.runs, "warmup": message.warmup,
-            "batch": message.batch, "threads": message.threads, "duration_ms": message.duration_ms, "path": path,
-            "inputs": inputs, "format": message.format, "runtime": message.runtime, "sha256": message.model.hex(),
+            "batch": message.batch, "threads": message.threads, "duration_ms": message.duration_ms, "path": places[0],
+            "files": {place: self.blobs.look(place) for place in places}, "inputs": inputs,
+            "inputs_sha256": message.inputs.hex(), "format": message.format, "runtime": message.runtime,
             "shapes": json.loads(message.shapes or "{}"), "max_frame": self.writer.max_frame,
-            "settings": self._settings(message), "folder": self.folder,
+            "settings": settings, "folder": self.folder,
         }  # fmt: skip
         self._say_state(message.run, 0)
         readers = self._readers(orders["settings"])
         self.child = start_child(orders, self.folder)
+        self.watch = Watch(self.child.process.pid, orders)
         if readers is not None:
             self._begin_sampling(orders, readers)
 
@@ -281,6 +319,8 @@ class Agent(object):
             return
         last = 0
         for last, payload in child.messages():
+            if self.watch is not None:
+                self.watch.heard(last)
             self._relay_one(child.run, last, payload)
         if child.ended and self.child is not None:
             status = child.process.wait()

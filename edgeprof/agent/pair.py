@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from edgeprof import wire
 from edgeprof.agent import runtimes
+from edgeprof.agent.digests import model_sha256
 from edgeprof.agent.loading import first_invoke, load, read_inputs
 from edgeprof.agent.timing import Block, Speaker, batch_for, clock, involuntary_switches, new_block, warm_up
 
@@ -40,7 +41,8 @@ def pair_pass(orders: Dict[str, Any], speaker: Speaker, load_model: Load = load)
     """Load both models, warm both up, then time `runs` pairs of inferences (of batches when they are short)."""
     second = orders["settings"]["second"]
     of_second = dict(
-        orders, path=second["model"], inputs=second["inputs"], format=second["format"],
+        orders, path=second["model"], inputs=second["inputs"], inputs_sha256=second.get("inputs_sha256", ""),
+        format=second["format"],
         runtime=second.get("runtime") or orders["runtime"], shapes=second.get("shapes", {}),
         settings={
             "delegate": second.get("delegate", ""), "providers": second.get("providers", []),
@@ -56,8 +58,7 @@ def pair_pass(orders: Dict[str, Any], speaker: Speaker, load_model: Load = load)
     if orders["settings"].get("cpus"):
         used["cpus"] = sorted(os.sched_getaffinity(0))
     detail = json.dumps(used, sort_keys=True)
-    sha256 = bytes(bytearray.fromhex(orders["sha256"]))
-    speaker.say(wire.Started(speaker.run, sha256, orders["runtime"], detail))
+    speaker.say(wire.Started(speaker.run, model_sha256(orders), orders["runtime"], detail))
     switches = involuntary_switches(orders["threads"])
     gc.disable()
     typical = [warm_up(side.invoke, switches, speaker, orders["warmup"]) for side in (first, other)]

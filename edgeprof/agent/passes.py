@@ -17,6 +17,7 @@ from edgeprof import wire
 from edgeprof.agent import litert_profiler, runtimes
 from edgeprof.agent.deadline import deadline_pass
 from edgeprof.agent.delegates import BadRequest
+from edgeprof.agent.digests import Damaged, check_files, model_sha256
 from edgeprof.agent.loading import Rejected, choice_of, load, pin, read_inputs, say_started
 from edgeprof.agent.pair import pair_pass
 from edgeprof.agent.power_windows import energy_pass
@@ -176,7 +177,8 @@ def _fold_onnx_profile(events: List[Dict[str, Any]], runs: int) -> List[Tuple[st
 def _tflite_operators(
     orders: Dict[str, Any], speaker: Speaker, inputs: runtimes.Inputs, runs: int
 ) -> List[Tuple[str, str, int, int]]:
-    speaker.say(wire.Started(speaker.run, bytes(bytearray.fromhex(orders["sha256"])), orders["runtime"]))
+    check_files(orders)
+    speaker.say(wire.Started(speaker.run, model_sha256(orders), orders["runtime"]))
     if orders["runtime"] != "ai_edge_litert":
         speaker.note("operators-unavailable", "{} has no per-operator profile".format(orders["runtime"]))
         return []
@@ -259,6 +261,8 @@ def main(descriptor: int) -> int:
         _say_failed(speaker, "model-rejected", str(error))
     except BadRequest as error:
         _say_failed(speaker, "bad-request", str(error))
+    except Damaged as error:
+        _say_failed(speaker, "blob-corrupt", str(error))
     except MemoryError:
         _say_failed(speaker, "out-of-memory", "the runtime ran out of memory")
     except OSError as error:

@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from edgeprof import wire
 from edgeprof.agent import runtimes
 from edgeprof.agent.delegates import BadRequest
+from edgeprof.agent.digests import Damaged, read_whole
 from edgeprof.agent.loading import Rejected, load, read_inputs, say_started, settings_of
 from edgeprof.agent.timing import BLOCK_SECONDS, Block, Speaker, clock, involuntary_switches, new_block, warm_up
 
@@ -48,7 +49,8 @@ def stages_pass(orders: Dict[str, Any], speaker: Speaker) -> None:
     if not path:
         raise BadRequest("a stages pass needs a hook")
     runtimes.import_runtime(orders["runtime"])
-    hook = _guarded(name, lambda: read_hook(path, name))
+    source = read_whole(path, settings_of(orders).get("hook_sha256", ""), "hook")
+    hook = _guarded(name, lambda: read_hook(source, name))
     loaded = load(orders)
     say_started(orders, speaker, loaded)
     whole = _guarded(name, lambda: _path(hook, loaded, given))
@@ -66,10 +68,8 @@ def stages_pass(orders: Dict[str, Any], speaker: Speaker) -> None:
 # ── the hook ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_hook(path: str, name: str) -> Hook:
+def read_hook(source: bytes, name: str) -> Hook:
     """Execute the user's file; `name` is what it is called in messages."""
-    with open(path, "rb") as file:
-        source = file.read()
     module = types.ModuleType("edgeprof_hook")
     sys.modules[module.__name__] = module  # dataclasses look their module up
     exec(compile(source, name, "exec"), module.__dict__)  # noqa: S102  the user's own file, on the user's own board
@@ -86,7 +86,7 @@ def _guarded(name: str, action: Callable[[], Any]) -> Any:  # noqa: ANN401  what
     """Do it; what the hook raises becomes one line with its place, what the runtime raises is Rejected."""
     try:
         return action()
-    except (BadRequest, MemoryError):
+    except (BadRequest, Damaged, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # a user's code may raise anything
         line = _line_in(name, error)

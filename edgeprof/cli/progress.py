@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from edgeprof.records.events import PassEnded, PassStarted, SamplesReceived
+from edgeprof.records.events import Noted, PassEnded, PassStarted, SamplesReceived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     OnEvent = Callable[[str, Plan, Event], None]
 
+
+WAITS = "turn-wait"
+"""The note of a pass that waits for another run."""
 
 _drawn: list[Progress] = []
 """The bars on the terminal, which must stand still while something is asked."""
@@ -44,13 +47,20 @@ def progress(targets: Sequence[str], *, quiet: bool, verbose: bool) -> Iterator[
     if quiet:
         yield lambda _target, _plan, _event: None
     elif verbose or not sys.stderr.isatty():
-        yield _say if verbose else lambda _target, _plan, _event: None
+        yield _say if verbose else _say_waits
     else:
         with _bars(targets) as on_event:
             yield on_event
 
 
+def _say_waits(target: str, _plan: Plan, event: Event) -> None:
+    """Tell that nothing goes on, and why: whoever looks at a log must not take that for a hang."""
+    if isinstance(event, Noted) and event.code == WAITS:
+        sys.stderr.write(f"{target}: {event.text}\n")
+
+
 def _say(target: str, plan: Plan, event: Event) -> None:
+    _say_waits(target, plan, event)
     match event:
         case PassStarted():
             sys.stderr.write(f"{target}: {event.kind} pass with {event.runtime}\n")
@@ -82,6 +92,9 @@ def _bars(targets: Sequence[str]) -> Iterator[OnEvent]:
                     bars.update(task, completed=event.first + len(event.duration_ticks))
                 case PassEnded():
                     bars.update(task, doing=f"{plan.passes[event.index].kind} pass done")
+                case Noted() if event.code == WAITS:
+                    bars.update(task, doing="waits for its turn")
+                    bars.console.print(f"{target}: {event.text}", markup=False, highlight=False)
                 case _:
                     return
 

@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
 
 def open_session(
-    target: Target, board: Board | None, blobs: Mapping[str, bytes] | None = None, offer: Offer | None = None
+    target: Target,
+    board: Board | None,
+    blobs: Mapping[str, bytes] | None = None,
+    offer: Offer | None = None,
+    macs: int = 0,
 ) -> FramedSession | MlperfTinySession:
     """Return a conversation with the target's agent, open until it is left.
 
     An emulator can be started with the blobs in its memory, which saves their way over an emulated serial line. `offer`
-    is asked for a runtime where none works.
+    is asked for a runtime where none works; `macs` of one inference tell how long a small board may be silent.
     """
     if isinstance(target.place, MlperfTiny):
         from edgeprof.links.mlperf_tiny import open_mlperf_tiny  # noqa: PLC0415  only for such firmware
@@ -33,7 +37,8 @@ def open_session(
     from edgeprof.links.framed import FramedSession  # noqa: PLC0415  only when a board is asked
 
     lossy = isinstance(target.place, Serial)
-    return FramedSession(open_channel(target, board, blobs or {}), name=target.name, lossy=lossy, offer=offer)
+    channel = open_channel(target, board, blobs or {})
+    return FramedSession(channel, name=target.name, lossy=lossy, offer=offer, macs=macs)
 
 
 def open_channel(target: Target, board: Board | None, blobs: Mapping[str, bytes]) -> Channel:

@@ -9,8 +9,10 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from edgeprof import wire
-from edgeprof.errors import AgentMismatch, BoardUnreachable, FrameError, Interrupted, LinkError, LinkLost
+from edgeprof.errors import AgentMismatch, BoardUnreachable, FileDamaged, FrameError, Interrupted, LinkError, LinkLost
 from edgeprof.links.framed_pass import FRAME_HINT, bad_frame
+from edgeprof.links.silence import Silence
+from edgeprof.session import Emulating
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +24,8 @@ HEARTBEAT_S = 10.0
 HEARTBEAT = 0xFFFFFFFF
 NUDGE_S = 1.0
 AGAIN_S = 0.25
+MOST_WAITS = 8
+"""Whoever talks and never says what is waited for is given up after so many times the time for one word."""
 
 
 class Conversation:
@@ -48,6 +52,9 @@ class Conversation:
         self._broken: FrameError | None = None
         self._hello: wire.Hello | None = None
         self._beaten = time.monotonic()
+        self.silence = Silence(channel.emulator_pid if isinstance(channel, Emulating) else None)
+        self.notes: list[wire.Note] = []
+        """What was noted beside the answers that were waited for; who asked takes them out."""
 
     def close(self) -> None:
         """Close the channel."""
@@ -97,25 +104,38 @@ class Conversation:
 
     def wait_for(self, wanted: type[Any], timeout_s: float, what: str) -> Any:  # noqa: ANN401  the type asked for
         """Return the next message of a type, passing over others; a refusal by the agent is raised."""
-        until = time.monotonic() + timeout_s
+        until = time.monotonic() + MOST_WAITS * timeout_s
         while True:
-            message = self.next_message(until - time.monotonic(), what)
+            message = self.next_message(timeout_s, what)
             if isinstance(message, wanted):
                 return message
             if isinstance(message, wire.Failed):
                 raise _refusal(self.name, message)
+            if isinstance(message, wire.Note):
+                self.notes.append(message)
+            if time.monotonic() > until:
+                raise LinkLost(
+                    f"{self.name} talks and does not say {what}: {MOST_WAITS * timeout_s:.0f} s waited for it"
+                )
 
     def next_message(self, timeout_s: float, what: str) -> Any:  # noqa: ANN401  any message of the wire
-        """Return the next message; `what` is waited for, and named when it does not come."""
-        until = min(time.monotonic() + timeout_s, self.deadline_s)
+        """Return the next message; `what` is waited for, and named when it does not come.
+
+        Any frame that is heard begins the silence anew, but requests to send again alone do not keep a line alive.
+        """
+        self.silence.begin()
+        until = time.monotonic() + MOST_WAITS * timeout_s if self._lossy else float("inf")
         while not self._ready:
             if self._broken is not None:
                 raise self._broken
             self._beat()
-            left = until - time.monotonic()
-            if left <= 0:
-                raise self._silent(what)
-            content = self._received(min(left, NUDGE_S if self._lossy else HEARTBEAT_S))
+            began = time.monotonic()
+            if self.silence.over(timeout_s) or began >= min(self.deadline_s, until):
+                raise self._silent(what, lossy=began >= until)
+            # Not long at a time: an agent wants to hear of its host, an emulator is looked at, a lossy line nudged.
+            slice_s = NUDGE_S if self._lossy or self.silence.emulated else HEARTBEAT_S
+            asked_s = max(0.0, min(slice_s, self.silence.left(timeout_s), self.deadline_s - began))
+            content = self._received(asked_s)
             if content:
                 self._take(content)
             else:
@@ -123,8 +143,12 @@ class Conversation:
         return self._ready.pop(0)
 
     def _received(self, timeout_s: float) -> bytes:
+        began = time.monotonic()
         try:
-            return self.channel.read(timeout_s)
+            try:
+                return self.channel.read(timeout_s)
+            finally:
+                self.silence.passed(time.monotonic() - began, timeout_s)
         except TimeoutError:
             return b""
         except EOFError as error:
@@ -142,6 +166,7 @@ class Conversation:
         while True:
             try:
                 for message in map(wire.read, self._reader.feed(content)):
+                    self.silence.begin()
                     if isinstance(message, wire.Resend):
                         self._repeat(message.sequence)
                     elif not _is_heartbeat(message):
@@ -205,7 +230,7 @@ class Conversation:
         except OSError:
             return
 
-    def _silent(self, what: str) -> LinkError:
+    def _silent(self, what: str, *, lossy: bool) -> LinkError:
         timed_out = time.monotonic() >= self.deadline_s
         if self._hello is None and timed_out:
             return self._unreachable("no hello when the time limit ended", hint="raise --timeout")
@@ -216,15 +241,26 @@ class Conversation:
                 f"{self.name} was not done in time: waiting for {what} when the time limit ended",
                 hint="raise --timeout, or lower --runs",
             )
+        if lossy:
+            return LinkLost(
+                f"too many bytes are lost on the line to {self.name}: it talks, and {what} does not come through",
+                hint="look at the cable and its length, lower the baud rate on both sides, or use another adapter",
+            )
+        own = self.silence.own_fault()
         return LinkLost(
-            f"{self.name} fell silent: no word for {self.silence_s:.0f} s while waiting for {what}",
-            hint=f"is the board still powered and not asleep? edgeprof doctor --target {self.name} shows how it is",
+            f"{self.name} fell silent: {self.silence.words()} while waiting for {what}{'; ' + own if own else ''}",
+            hint=f"edgeprof doctor --target {self.name} shows how it is"
+            if self.silence.emulated
+            else f"is the board still powered and not asleep? edgeprof doctor --target {self.name} shows how it is",
         )
 
     def _lost(self, reason: str) -> LinkError:
         words = self.channel.last_words()
         if self._hello is None:
             return self._unreachable(reason)
+        own = self.silence.own_fault()
+        if own:
+            reason = f"{own}, and the other side did not wait so long"
         return LinkLost(f"the link to {self.name} was lost: {reason}{': ' + words if words else ''}")
 
     def _unreachable(self, reason: str, hint: str | None = None) -> LinkError:
@@ -267,4 +303,5 @@ def _refusal(name: str, failed: wire.Failed) -> LinkError:
     code = wire.FAILURES[failed.code]
     if code == "version":
         return AgentMismatch(f"the agent on {name} refused this protocol version: {failed.text}")
-    return LinkError(f"{name} refused ({code}): {failed.text}")
+    kind = FileDamaged if code == "blob-corrupt" else LinkError
+    return kind(f"{name} refused ({code}): {failed.text}")

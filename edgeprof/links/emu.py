@@ -34,7 +34,7 @@ def open_emu(core: str, blobs: Sequence[bytes]) -> PipeChannel:
         stderr=log,
         start_new_session=True,
     )
-    return PipeChannel(process, log, folder)
+    return PipeChannel(process, log, folder, emulates=True)
 
 
 def missing_unicorn() -> str:

@@ -14,12 +14,14 @@ from msgspec.structs import replace
 from edgeprof import wire
 from edgeprof.errors import (
     AgentMismatch,
+    FileDamaged,
     Interrupted,
     LinkLost,
     RuntimeUnusable,
 )
 from edgeprof.links.conversation import Conversation
 from edgeprof.links.framed_pass import PassReader
+from edgeprof.links.silence import COMPUTING_S
 from edgeprof.records.events import (
     AgentIdentified,
     ClockBracketed,
@@ -47,6 +49,11 @@ BLOB_TIMEOUT_S = 120.0
 INSTALL_TIMEOUT_S = 900.0  # a memory card takes its time for two hundred megabytes
 BESIDE = "beside/"
 HOOK, SECOND_MODEL, SECOND_INPUTS = "hook", "second/model", "second/inputs"
+CYCLES_PER_MAC = 40
+"""More than any executor takes for a whole model on a microcontroller: a bound for patience, no estimate."""
+UNKNOWN_HZ, EMULATED_HZ = 16e6, 8e6
+"""Of a board that does not tell its clock, and of an emulator in a second of its CPU time: the least, again."""
+DAMAGE = frozenset({"blob-corrupt", "unknown-blob"})
 NOT_IDENTITY = frozenset({"blob_folder", "blob_suffix", "state"})
 
 
@@ -54,7 +61,8 @@ class FramedSession:
     """A conversation in frames. `silence_s`: how long an agent that says it is alive every 2 s may be silent.
 
     A `lossy` line (a UART) may lose and change bytes: Ask is said until it is heard, and with an agent that can
-    `resend` each side asks for the frames that it misses. `offer` is called where no runtime works.
+    `resend` each side asks for the frames that it misses. `offer` is called where no runtime works. `macs`: of one
+    inference, where they are known: a microcontroller may be silent for as long as one takes.
     """
 
     def __init__(
@@ -65,9 +73,12 @@ class FramedSession:
         silence_s: float = SILENCE_S,
         lossy: bool = False,
         offer: Offer | None = None,
+        macs: int = 0,
     ) -> None:
         self.name = name
         self.silence_s = silence_s
+        self._macs = macs
+        self._blobs: Mapping[str, bytes] = {}
         self._offer = offer
         self._installed = False
         self.line = Conversation(channel, name=name, silence_s=silence_s, lossy=lossy)
@@ -89,10 +100,13 @@ class FramedSession:
         self._check_settings(plan)
         found = self.probe(plan.format)
         yield found
+        yield from (Noted(index=0, code=note.code, text=note.text) for note in self.line.notes)
         for found in self._install_offered(plan, found):  # noqa: B020  each probe's answer replaces the one before
             yield found
         runtime = choose_runtime(found, self.name, plan.runtime, self._hint(plan, found))
-        hashes = {name: self._upload(content) for name, content in blobs.items()}
+        self._blobs = blobs
+        hashes = {name: hashlib.sha256(content).digest() for name, content in blobs.items()}
+        yield from self._send_all(0)
         for index, asked in enumerate(plan.passes):
             if asked.kind == "energy" and "energy" not in self.line.capabilities:
                 yield from self._run_windows(plan, index, asked, runtime, hashes)
@@ -161,8 +175,28 @@ class FramedSession:
 
     # ── blobs ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _send_all(self, index: int) -> Iterator[Noted]:
+        """Bring to the board what of the blobs is not there; say what was there and damaged."""
+        for name, content in self._blobs.items():
+            self.line.notes.clear()
+            self._upload(content)
+            for note in self.line.notes:
+                text = f"the copy of {_called(name)} on {self.name} was damaged ({note.text}): it was sent again"
+                yield Noted(index=index, code=note.code, text=text)
+
     def _upload(self, content: bytes) -> bytes:
+        """Bring a blob to the board where it is not there; one that arrives damaged is sent a second time."""
         sha256 = hashlib.sha256(content)
+        try:
+            self._send(sha256, content)
+        except FileDamaged:
+            try:
+                self._send(sha256, content)
+            except FileDamaged as error:
+                raise FileDamaged(f"what is sent to {self.name} arrives damaged, twice: {error.message}") from error
+        return sha256.digest()
+
+    def _send(self, sha256: hashlib._Hash, content: bytes) -> None:
         status = self._blob_status(sha256.digest(), len(content))
         if status.state == wire.BLOB_ABSENT and "blob-files" in self.line.capabilities:
             path = f"{self._identity['blob_folder']}/blobs/{sha256.hexdigest()}{self._identity['blob_suffix']}"
@@ -170,7 +204,6 @@ class FramedSession:
                 status = self._blob_status(sha256.digest(), len(content))
         if status.state != wire.BLOB_PRESENT:
             self._send_chunks(content, status.received)
-        return sha256.digest()
 
     def _blob_status(self, sha256: bytes, size: int) -> wire.BlobStatus:
         self.line.say(wire.BlobBegin(size, sha256))
@@ -193,15 +226,20 @@ class FramedSession:
                 raise LinkLost(f"{self.name} takes no more of the model: {received} of {len(content)} bytes are there")
             received = status.received
 
-    def install(self, wheels: Mapping[str, bytes], *, replace: bool = True) -> tuple[str, ...]:
+    def install(self, wheels: Mapping[str, bytes], *, replace: bool = True, again: bool = False) -> tuple[str, ...]:
         """Put wheels, by file name, into the agent's own folder on the board; return the names of all that are there.
 
         `replace` drops what edgeprof had put there of the same runtime. Raises LinkError when the agent refuses one or
-        its disk is full; nothing of it is left there then.
+        its disk is full; nothing of it is left there then. A wheel that is damaged there is sent once more (`again`).
         """
         hashes = {name: self._upload(content).hex() for name, content in wheels.items()}
         self.line.say(wire.Install(int(replace), json.dumps(hashes)))
-        answer = self.line.wait_for(wire.Installed, INSTALL_TIMEOUT_S, "the runtime to be installed")
+        try:
+            answer = self.line.wait_for(wire.Installed, INSTALL_TIMEOUT_S, "the runtime to be installed")
+        except FileDamaged:
+            if again:
+                raise
+            return self.install(wheels, replace=replace, again=True)
         return tuple(json.loads(answer.wheels))
 
     def _install_offered(self, plan: Plan, found: RuntimesFound) -> Iterator[RuntimesFound]:
@@ -231,6 +269,29 @@ class FramedSession:
     def _run_pass(
         self, plan: Plan, index: int, asked: Pass, runtime: str, hashes: Mapping[str, bytes]
     ) -> Iterator[Event]:
+        """Run a pass; where a file on the board turns out to be damaged or gone, send it again and begin anew, once."""
+        damage = ""
+        for event in self._begin_pass(plan, index, asked, runtime, hashes):
+            if isinstance(event, PassEnded) and event.failure in DAMAGE:
+                damage = event.text
+                break
+            yield event
+        if not damage:
+            return
+        said = tuple(self._send_all(index))
+        text = f"a file on {self.name} was changed while it was in use ({damage}): it was sent again"
+        yield from said or (Noted(index=index, code="blob-replaced", text=text),)
+        for event in self._begin_pass(plan, index, asked, runtime, hashes):
+            if isinstance(event, PassEnded) and event.failure in DAMAGE:
+                raise FileDamaged(
+                    f"{self.name} damages what is sent to it, twice in the {asked.kind} pass: {event.text}"
+                )
+            yield event
+
+    def _begin_pass(
+        self, plan: Plan, index: int, asked: Pass, runtime: str, hashes: Mapping[str, bytes]
+    ) -> Iterator[Event]:
+        hello = self.line.hello
         settings = run_settings(plan, asked, hashes) if "settings" in self.line.capabilities else {}
         yield from self._bracket(index)
         self.line.say(
@@ -251,8 +312,18 @@ class FramedSession:
                 settings=json.dumps(settings) if settings else "",
             )
         )
+        own_clock = not self.line.silence.emulated
+        self.line.silence_s = self.silence_s + (self._inference_s(asked, hello.counter_hz) if own_clock else 0.0)
+        self.line.silence.computing_s = max(COMPUTING_S, self._inference_s(asked, EMULATED_HZ))
         yield from PassReader(self.line, index, asked, hashes["model"]).events()
         yield from self._bracket(index)
+
+    def _inference_s(self, asked: Pass, hz: float) -> float:
+        """Return how long one sample may take at the most; an agent on Linux speaks meanwhile."""
+        if "heartbeat" in self.line.capabilities:
+            return 0.0
+        known = hz if self.line.hello.counter_unit != wire.SECONDS else UNKNOWN_HZ
+        return self._macs * (asked.batch or 1) * CYCLES_PER_MAC / known
 
     def _run_windows(
         self, plan: Plan, index: int, asked: Pass, runtime: str, hashes: Mapping[str, bytes]
@@ -303,6 +374,13 @@ class FramedSession:
     def cancel_pass(self, index: int) -> None:
         """Ask the agent to stop; it may be gone already."""
         self.line.cancel_pass(index)
+
+
+def _called(name: str) -> str:
+    """Return what a blob is called for people."""
+    known = {"model": "the model", "inputs": "the inputs", HOOK: "the hook", SECOND_MODEL: "the second model",
+             SECOND_INPUTS: "the second model's inputs"}  # fmt: skip
+    return known.get(name) or f"the model's file {name.removeprefix(BESIDE)}"
 
 
 def _files(hashes: Mapping[str, bytes]) -> str:

@@ -20,8 +20,14 @@ class PipeChannel:
     """Reads from one descriptor, writes to another; ends the process when closed."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], log: IO[bytes], folder: TemporaryDirectory[str] | None = None
+        self,
+        process: subprocess.Popen[bytes],
+        log: IO[bytes],
+        folder: TemporaryDirectory[str] | None = None,
+        *,
+        emulates: bool = False,
     ) -> None:
+        self.emulator_pid = process.pid if emulates else None
         self._folder = folder
         self._process = process
         self._log = log

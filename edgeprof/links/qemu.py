@@ -115,6 +115,7 @@ class QemuChannel:
         folder: tempfile.TemporaryDirectory[str],
     ) -> None:
         self._process, self._line, self._log, self._folder = process, line, log, folder
+        self.emulator_pid = process.pid
         self._line.settimeout(0)
         self._wake_read, self._wake_write = socket.socketpair()
         self._closed = False

@@ -84,7 +84,7 @@ def measure(
     events: list[Event] = []
     failure: EdgeprofError | None = None
     try:
-        with Journal(begun) as journal, open_session(target, board, blobs, offer) as session:
+        with Journal(begun) as journal, open_session(target, board, blobs, offer, _macs(begun)) as session:
             if stop is not None:
                 stop.register(session)
             for event in session.run(begun.plan, blobs):
@@ -99,6 +99,12 @@ def measure(
     except EdgeprofError as error:
         failure = error
     return Outcome(fold(events, begun.plan), failure)
+
+
+def _macs(begun: Result) -> int:
+    """Return the multiply-accumulates of one inference, 0 where they are not known."""
+    counted = begun.metrics.get("macs_count")
+    return int(counted.value or 0) if counted else 0
 
 
 def raise_fatal(begun: Result, outcome: Outcome) -> None:

@@ -132,6 +132,8 @@ SAID_ALOUD = frozenset(
         "input-unknown",
         "releases-unserved",
         "took-turns",
+        "blob-replaced",
+        "runtime-damaged",
     }
 )
 """Notes that a person should see beside the figures."""

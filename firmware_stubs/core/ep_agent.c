@@ -15,7 +15,9 @@
      | EP_CAN_CANCEL | EP_CAN_RESEND)
 #define MOST_OPERATOR_RUNS 50u
 #define MOST_WARMUPS 20u
+#ifndef ALIVE_MS
 #define ALIVE_MS 2000u
+#endif
 #define PAINT 0xa5u
 #define OWN_FRAME 64 /* more than the frame of paint() */
 #define SAMPLES ((EP_MAX_FRAME - 22u) / EP_SAMPLE_BYTES)
@@ -41,7 +43,9 @@ static struct {
     uint8_t *spare; /* memory behind the arena */
     uint32_t spare_bytes;
     uint64_t spoke_at;
+    uint64_t quiet_since, apart; /* of the inferences that are timed: the last look, and what speaking took */
     uint32_t sent_samples, crc;
+    uint8_t slow; /* an inference takes so long that the agent speaks between its operators */
 } pass;
 
 /* Samples that wait to be sent. */
@@ -76,6 +80,15 @@ static void miss(void)
     } else {
         ask_again();
     }
+}
+
+static void note(uint32_t run, const char *code, const char *text)
+{
+    ep_wire_begin(EP_MSG_NOTE);
+    ep_put16(run);
+    ep_put_text(EP_TAG_NOTE_CODE, code);
+    ep_put_text(EP_TAG_NOTE_TEXT, text);
+    ep_wire_send();
 }
 
 static void hello(const EpFrame *frame)
@@ -113,6 +126,10 @@ static void blob_begin(const EpFrame *frame)
     EpBlob *blob = ep_blob_find(sha256);
     host.chunks = 0;
     host.coming = 0;
+    if (blob && !ep_blob_sound(blob)) { /* what has lain in memory since another conversation may have been written over */
+        note(0, "blob-replaced", "in its memory");
+        blob = 0;
+    }
     if (blob && blob->size == size) {
         blob_status(blob->size, EP_BLOB_PRESENT);
         return;
@@ -360,6 +377,14 @@ static void give_inputs(uint32_t inference)
     }
 }
 
+static void alive(void)
+{
+    ep_wire_begin(EP_MSG_ALIVE);
+    ep_put16(pass.number);
+    ep_wire_send();
+    pass.spoke_at = ep_port_clock();
+}
+
 /* Between two inferences: the host is heard, the watchdog fed, a long silence broken. Says whether to go on. */
 static int go_on(void)
 {
@@ -369,10 +394,7 @@ static int go_on(void)
         if (block.count) {
             send_samples();
         } else {
-            ep_wire_begin(EP_MSG_ALIVE);
-            ep_put16(pass.number);
-            ep_wire_send();
-            pass.spoke_at = ep_port_clock();
+            alive();
         }
     }
     return !pass.cancelled;
@@ -389,17 +411,44 @@ static void feed(uint32_t index)
 #define FEED 0
 #endif
 
+/* Between two operators of a slow inference: say that the board works. What that takes is told apart from the inference.
+ * It counts from the inference's own beginning, so that it falls on the same operators each time. */
+static void speak(uint32_t index)
+{
+    uint64_t at = ep_port_clock();
+    (void)index;
+    if (at - pass.quiet_since > ticks_of_ms(ALIVE_MS)) {
+        ep_port_watchdog();
+        alive();
+        pass.quiet_since = ep_port_clock();
+        pass.apart += pass.quiet_since - at;
+#if EP_PORT_WATCHDOG
+    } else {
+        ep_port_watchdog();
+#endif
+    }
+}
+
 static const char *timed(int pin, uint32_t batch, uint64_t *start, uint64_t *duration)
 {
     const char *why = 0;
+    EpAfterOperator after = pass.slow ? speak : FEED;
+    pass.apart = 0;
     ep_port_pin(pin);
+    pass.quiet_since = ep_port_clock();
     *start = ep_port_clock();
     do {
-        why = ep_engine_invoke(FEED);
+        why = ep_engine_invoke(after);
     } while (!why && --batch);
-    *duration = ep_port_clock() - *start;
+    *duration = ep_port_clock() - *start - pass.apart;
     ep_port_pin(EP_PIN_IDLE);
     return why;
+}
+
+/* The flag of the sample that was timed last: what was sent in its middle has moved the caches. */
+static uint32_t spoken(void)
+{
+    return pass.apart ? EP_FLAG_AFTER_SEND : 0;
 }
 
 static int is_steady(const uint64_t last[3])
@@ -427,7 +476,7 @@ static const char *warm_up(void)
         if (why) {
             return why;
         }
-        add_sample(start, last[done % 3], EP_FLAG_WARMUP, 1);
+        add_sample(start, last[done % 3], EP_FLAG_WARMUP | spoken(), 1);
         done++;
     }
     mark(EP_MARK_STEADY, !chosen || !wanted || is_steady(last));
@@ -443,18 +492,19 @@ static const char *latency(void)
         return why;
     }
     mark(EP_MARK_FIRST_TICKS, duration);
+    uint32_t batch = pass.batch == EP_AUTO || !pass.batch ? 1 : pass.batch;
+    pass.slow = duration * batch > ticks_of_ms(ALIVE_MS);
     why = warm_up();
     send_samples();
     uint64_t began = ep_port_clock();
     uint64_t most = ticks_of_ms(pass.duration_ms);
-    uint32_t batch = pass.batch == EP_AUTO || !pass.batch ? 1 : pass.batch;
     for (uint32_t i = 0; !why && go_on() && (!pass.runs || i < pass.runs); i++) {
         if (pass.duration_ms && ep_port_clock() - began >= most) {
             break;
         }
         give_inputs(0);
         why = timed(EP_PIN_SAMPLE, batch, &start, &duration);
-        add_sample(start, duration, 0, batch);
+        add_sample(start, duration, spoken(), batch);
     }
     send_samples();
     return why;
@@ -476,7 +526,7 @@ static const char *memory(void)
     give_inputs(0);
     volatile uint8_t *low = ep_port_stack();
     uint8_t *top = low ? paint((uint8_t *)low) : 0;
-    const char *why = ep_engine_invoke(FEED);
+    const char *why = ep_engine_invoke(speak);
     while (low < top && *low == PAINT) {
         low++;
     }
@@ -499,7 +549,7 @@ static void count_operator(uint32_t index)
 {
     uint64_t at = ep_port_clock();
     operator_ticks[index] += at - operator_from;
-    ep_port_watchdog();
+    speak(index);
     operator_from = ep_port_clock();
 }
 
@@ -561,7 +611,7 @@ static const char *outputs(void)
     const char *why = 0;
     for (uint32_t i = 0; !why && i < pass.inferences && go_on(); i++) {
         give_inputs(i);
-        why = ep_engine_invoke(FEED);
+        why = ep_engine_invoke(speak);
         for (uint32_t j = 0; !why && j < ep_engine_outputs(); j++) {
             send_output(i, j);
         }
@@ -673,7 +723,8 @@ static void run(const EpFrame *frame)
     pass.duration_ms = ep_read32(from + 17);
     pass.cancelled = pass.silenced = 0;
     pass.sent_samples = pass.crc = block.count = block.first = 0;
-    pass.spoke_at = ep_port_clock();
+    pass.spoke_at = pass.quiet_since = ep_port_clock();
+    pass.slow = 1; /* until the first inference tells */
     pass.running = 1;
     host.coming = 0;
     if (load()) {

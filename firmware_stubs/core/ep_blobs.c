@@ -158,6 +158,12 @@ int ep_blob_check(EpBlob *blob)
     return 1;
 }
 
+int ep_blob_sound(EpBlob *blob)
+{
+    ep_port_watchdog();
+    return !is_own(blob) || ep_blob_check(blob);
+}
+
 uint8_t *ep_blob_rest(const EpBlob *model, const EpBlob *inputs, uint32_t wanted, uint32_t *size)
 {
     uint32_t all, used;

@@ -26,6 +26,9 @@ void ep_blob_append(EpBlob *blob, uint64_t offset, const uint8_t *from, uint32_t
 /* All bytes are there: is the hash right? A wrong one is forgotten. */
 int ep_blob_check(EpBlob *blob);
 
+/* Does a blob that lies in memory, perhaps for long, still have its hash? A wrong one is forgotten. */
+int ep_blob_sound(EpBlob *blob);
+
 /* Return the memory that no blob takes, at least `wanted` bytes if all blobs but these two go. */
 uint8_t *ep_blob_rest(const EpBlob *model, const EpBlob *inputs, uint32_t wanted, uint32_t *size);
 

@@ -17,7 +17,8 @@ typedef struct EpTensor {
     const char *name, *type, *shape; /* shape as "1,12"; empty where the engine does not know */
 } EpTensor;
 
-/* Called after operator `index`; may be NULL. */
+/* Called after operator `index`; may be NULL. In a long inference the agent feeds the watchdog and says here that it is
+ * alive: an engine that never calls it may be silent for as long as the host thinks that an inference can take. */
 typedef void (*EpAfterOperator)(uint32_t index);
 
 const char *ep_engine_name(void);    /* for people: "reference 1.0, gcc 12.2.1 -O2 -mcpu=cortex-m4" */

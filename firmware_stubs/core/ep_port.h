@@ -1,6 +1,7 @@
 /* What a board gives the agent. A port is one file that defines these; ports/mps2/port.c is one to start from.
  *
- * Everything but ep_port_clock and ep_port_mark is called outside timed regions.
+ * Everything but ep_port_clock is called outside timed regions; in the middle of an inference of more than two seconds the
+ * agent sends a frame and feeds the watchdog between two operators, and takes the time for that out of the sample.
  */
 #ifndef EP_PORT_H
 #define EP_PORT_H

@@ -1,4 +1,4 @@
-/* A program: what the host packs from a .tflite file for the reference executor (edgeprof/program/layout.py writes it).
+/* A program: what the host packs from a .tflite file for the reference executor (edgeprof/program/blob.py writes it).
  *
  * Little-endian words. A header, the operators one behind the other, their constants, the tensors that go in and come
  * out, and, behind what would be flashed, the names. All constants start at multiples of 16 bytes. A place is an offset:

@@ -142,6 +142,11 @@ class HostChannel:
             bufsize=0,
         )
 
+    @property
+    def process_id(self) -> int:
+        """Return the number of the program's process."""
+        return self._process.pid
+
     def read(self, timeout_s: float) -> bytes:
         """Return what has come."""
         assert self._process.stdout is not None

@@ -19,6 +19,7 @@ from edgeprof.records.events import AgentIdentified, FigureRead, OperatorTimed, 
 from edgeprof.records.result import Pass
 from firmware_stubs.prebuilt import SHIPPED, sources, write_prebuilt
 from tests.firmware.boards import FIRMWARE, ROOT, SocketChannel, preloaded, run_passes, start_qemu
+from tests.firmware.conftest import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,3 +146,18 @@ def test_the_stub_compiles_with_every_sensible_level_of_optimisation(tools: Firm
         command = ["make", "-s", "-C", str(FIRMWARE), f"BUILD={tmp_path / level}", "PORT=mps2-an386", f"OPT={level}"]
         done = subprocess.run(command, env=tools.environment(), capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_speaking_between_operators_is_taken_out_of_the_count_which_stays_the_same_each_time(
+    tools: FirmwareTools, agents: Callable[[str], Path], kws: Path, tmp_path: Path
+) -> None:
+    talkative = build(tmp_path / "build", "mps2-an386", tools.environment(), "EXTRA=-DALIVE_MS=100")
+    runs = [
+        profile(tools, "mps2-an386", agent, kws, tmp_path) for agent in (agents("mps2-an386"), talkative, talkative)
+    ]
+    counts = [
+        {ticks for event in run if isinstance(event, SamplesReceived) for ticks in event.duration_ticks} for run in runs
+    ]
+    (quiet,), (spoken,) = counts[0], counts[1] | counts[2]
+    assert 0 < spoken - quiet < 2000  # an operator's look at the clock; a word on the line is tens of thousands
+    assert figures(runs[0])["stack_peak_bytes"] == figures(runs[1])["stack_peak_bytes"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import subprocess
 import time
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import Any, Self
 
 import pytest
 
@@ -20,9 +22,6 @@ from edgeprof.records.result import Pass, Plan
 from tests.firmware.boards import HostChannel, run_passes
 from tests.firmware.conftest import SANITIZED, build
 from tests.firmware.small_models import randomness
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RESEND = wire.LAYOUTS[wire.Resend].type
 LATENCY = wire.PASSES.index("latency")
@@ -347,3 +346,75 @@ def test_another_engine_is_compiled_against_the_same_header(tmp_path: Path) -> N
     outputs = [event for event in events if isinstance(event, OutputReceived)]
     assert [output.content for output in outputs] == [b"\x04\x05\x06\x07", b"\x08\x09\x0a\x0b"]
     assert [(output.name, output.dtype, output.shape) for output in outputs] == [("out", "uint8", (4,))] * 2
+
+
+# ── a board that is slow, and one whose memory was written over ──────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def talkative(tmp_path_factory: pytest.TempPathFactory, native_agent: Path) -> Path:
+    """Return an agent to which a millisecond is a long silence."""
+    assert native_agent.is_file()  # there is a compiler
+    folder = tmp_path_factory.mktemp("talkative")
+    return build(folder, "host", dict(os.environ), f"OPT={SANITIZED}", "EXTRA=-DALIVE_MS=1")
+
+
+def heard_in_a_pass(agent: Path, program: bytes, inputs: bytes, kind: str) -> list[Any]:
+    with Talk(agent) as talk:
+        model, given = talk.bring(program), talk.bring(inputs)
+        talk.say(wire.Run(1, wire.PASSES.index(kind), 2, warmup=0, batch=1, model=model, inputs=given))
+        heard = [wire.read(talk.frame())]
+        while not isinstance(heard[-1], wire.Done):
+            assert not isinstance(heard[-1], wire.Failed), heard[-1]
+            heard.append(wire.read(talk.frame()))
+        return heard
+
+
+@pytest.mark.parametrize("kind", ["latency", "memory", "operators", "outputs"])
+def test_in_a_long_inference_the_agent_says_between_operators_that_it_is_alive(
+    talkative: Path, program: bytes, inputs: bytes, kind: str
+) -> None:
+    heard = heard_in_a_pass(talkative, program, inputs, kind)
+    assert any(isinstance(message, wire.Alive) for message in heard)
+
+
+def test_a_sample_in_which_the_agent_spoke_is_flagged(talkative: Path, program: bytes, inputs: bytes) -> None:
+    heard = heard_in_a_pass(talkative, program, inputs, "latency")
+    flags = [wire.unpack_columns(message)[2] for message in heard if isinstance(message, wire.Samples)]
+    assert [flag for block in flags for flag in block] == [wire.AFTER_SEND, wire.AFTER_SEND]
+
+
+def test_a_short_inference_is_left_in_peace(native_agent: Path, program: bytes, inputs: bytes) -> None:
+    heard = heard_in_a_pass(native_agent, program, inputs, "latency")
+    (samples,) = [message for message in heard if isinstance(message, wire.Samples)]
+    if max(wire.unpack_columns(samples)[1]) < 1_000_000_000:
+        assert not any(isinstance(message, wire.Alive) for message in heard)
+        assert wire.unpack_columns(samples)[2] == (0, 0)
+
+
+def test_a_blob_that_was_written_over_in_memory_is_noticed_and_brought_again(
+    native_agent: Path, program: bytes, inputs: bytes
+) -> None:
+    with Talk(native_agent) as talk:
+        model, given = talk.bring(program), talk.bring(inputs)
+        write_over(talk.channel.process_id, native_agent, 1000)
+        talk.say(wire.BlobBegin(len(program), model))
+        note = talk.hear(wire.Note)
+        assert note.code == "blob-replaced"
+        assert talk.hear(wire.BlobStatus) == wire.BlobStatus(0, wire.BLOB_ABSENT)
+        assert talk.bring(program) == model
+        talk.say(wire.BlobBegin(len(inputs), given))
+        assert talk.hear(wire.BlobStatus).state == wire.BLOB_PRESENT
+
+
+def write_over(pid: int, agent: Path, at: int) -> None:
+    """Flip a byte of the memory in which the agent keeps its blobs."""
+    symbols = subprocess.run(["nm", agent], capture_output=True, text=True, check=True).stdout.splitlines()
+    offset = next(int(line.split()[0], 16) for line in symbols if line.endswith(" b memory"))
+    maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    base = next(int(line.split("-")[0], 16) for line in maps if line.endswith(str(agent)))
+    with Path(f"/proc/{pid}/mem").open("r+b", buffering=0) as memory:
+        memory.seek(base + offset + at)
+        (byte,) = memory.read(1)
+        memory.seek(base + offset + at)
+        memory.write(bytes([byte ^ 0xFF]))

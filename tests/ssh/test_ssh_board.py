@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgeprof import wire
-from tests.ssh.rig import ROOT, eventually
+from tests.ssh.rig import MODEL, ROOT, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,3 +160,17 @@ def test_the_whole_run_with_every_pass_leaves_no_temporary_file(rig: Rig, person
 def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
     """Return inode and size of all files; blobs are touched when they are asked for, so times say nothing of them."""
     return {str(path): (path.stat().st_ino, path.stat().st_size) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_model_that_was_damaged_on_the_board_is_put_there_again_and_that_is_said(
+    rig: Rig, person: Person, cache: Path
+) -> None:
+    url = rig.url(cache=str(cache))
+    person.profile(url)
+    copy = cache / "blobs" / hashlib.sha256(MODEL.read_bytes()).hexdigest()
+    copy.write_bytes(copy.read_bytes()[:20_000])
+    done = person.profile(url)
+    assert done.returncode == 0, done.stderr
+    assert copy.read_bytes() == MODEL.read_bytes()
+    warned = {warning["code"]: warning["text"] for warning in json.loads(done.stdout)["warnings"]}
+    assert "20000 bytes" in warned["blob-replaced"]
