@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 import platformdirs
 
-from edgeprof.errors import EdgeprofError, FileUnreadable, UnknownName, UsageError, did_you_mean
+from edgeprof.bounded import read_bounded
+from edgeprof.errors import EdgeprofError, UnknownName, UsageError, did_you_mean
 from edgeprof.records.board import FLASH_KINDS, INTERNAL_RAM_KINDS, Board, MemoryRegion, PowerMode, Source
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     Rule: TypeAlias = Callable[[Board], Iterator[str]]
 
+LARGEST_FILE_BYTES = 1 << 20
 _KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PLAUSIBLE_CLOCK_HZ = (1_000_000, 6_000_000_000)
 _TOO_WIDE_TO_BE_A_SOURCE = ("memory", "cores", "accelerators", "power")
@@ -48,9 +50,7 @@ def load_board(name: str, folders: Sequence[Path] = ()) -> Board:
 def read_board_file(path: Path) -> Board:
     """Return the board that the file describes; what does not fit the schema is named with its place in the file."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Board)
-    except OSError as error:
-        raise FileUnreadable(f"cannot read the board file {path}: {error.strerror}") from error
+        return msgspec.toml.decode(read_bounded(path, LARGEST_FILE_BYTES, "the board file"), type=Board)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}", hint="edgeprof boards show raspberry-pi-5 shows a good one") from error
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import random
 import struct
-import zipfile
-import zlib
 from array import array
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgeprof import wire
 from edgeprof.errors import FileUnreadable, ModelUnsupported, UsageError
 from edgeprof.model.graph import type_bits
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from edgeprof.model.graph import Graph, Tensor
 
 LARGEST_INPUT_BYTES = 1 << 30
+MOST_INFERENCES = 100_000
+REAL_BYTES = 8
 
 
 class Inputs(NamedTuple):
@@ -111,37 +114,59 @@ def read_beside(model: Path, graph: Graph) -> dict[str, bytes]:
 
 def file_inputs(graph: Graph, path: Path) -> Inputs:
     """Read inputs from an NPZ file keyed by tensor name, first axis: inferences."""
+    arrays = input_arrays(graph, path)
+    tensors = [(name, values.dtype.name, values.shape[1:]) for name, values in arrays.items()]
+    shapes = {name: tuple(int(size) for size in shape) for name, _, shape in tensors}
+    count = len(next(iter(arrays.values())))
+    return Inputs(pack_arrays(arrays), f"{path.name} ({count} inferences)", shapes, ())
+
+
+def input_arrays(graph: Graph, path: Path, *, as_reals: bool = False) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an NPZ file that fit the model's inputs, in the model's order.
+
+    Names, types, shapes and sizes are checked by what the file declares, before values are read. `as_reals`: they are
+    going to be made 64 bit floats, and have to fit as such.
+    """
+    from edgeprof.npz import array_of, opened_npz  # noqa: PLC0415  numpy, only for the user's own inputs
+
+    wanted = model_inputs(graph)
+    with opened_npz(path, LARGEST_INPUT_BYTES, "the inputs") as npz:
+        names = {tensor.name for tensor in wanted}
+        if set(npz.declared) != names:
+            raise UsageError(f"{path} holds {sorted(npz.declared)}, the model wants {sorted(names)}")
+        counts = {array.shape[0] if array.shape else 0 for array in npz.declared.values()}
+        if len(counts) != 1 or not min(counts, default=0):
+            raise UsageError(f"{path}: the first axis counts inferences and must agree: {sorted(counts)}")
+        check_inferences(path, counts.pop())
+        for tensor in wanted:
+            array = npz.declared[tensor.name]
+            _check_values(path, tensor, array.dtype.name, array.shape[1:])
+        reals_bytes = sum(REAL_BYTES * prod(array.shape) for array in npz.declared.values()) if as_reals else 0
+        if reals_bytes > LARGEST_INPUT_BYTES:
+            raise UsageError(
+                f"{path} takes {reals_bytes:,} bytes as real numbers; at most {LARGEST_INPUT_BYTES:,} are compared",
+                hint="give fewer inferences",
+            )
+        return {tensor.name: array_of(npz, tensor.name) for tensor in wanted}
+
+
+def check_inferences(path: Path, count: int) -> None:
+    """Raise UsageError for more inferences than a run is given."""
+    if count > MOST_INFERENCES:
+        raise UsageError(
+            f"{path} holds {count:,} inferences; at most {MOST_INFERENCES:,} are taken", hint="give a part of them"
+        )
+
+
+def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return the input blob of arrays whose first axis counts inferences, without a copy of each inference."""
     import numpy as np  # noqa: PLC0415  only for the user's own inputs
 
-    try:
-        with zipfile.ZipFile(path) as archive:  # its CRCs first: what numpy raises for damage has no common class
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise FileUnreadable(f"cannot read the inputs {path}: {damaged} in it is damaged")
-        with np.load(path, allow_pickle=False) as loaded:
-            arrays = {name: loaded[name] for name in loaded.files}
-    except OSError as error:
-        raise FileUnreadable(f"cannot read the inputs {path}: {error.strerror or error}") from error
-    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise FileUnreadable(
-            f"cannot read the inputs {path}: {error}", hint="numpy.savez writes such a file"
-        ) from error
-    wanted = model_inputs(graph)
-    names = {tensor.name for tensor in wanted}
-    if set(arrays) != names:
-        raise UsageError(f"{path} holds {sorted(arrays)}, the model wants {sorted(names)}")
-    counts = {array.shape[0] if array.ndim else 0 for array in arrays.values()}
-    if len(counts) != 1 or not min(counts, default=0):
-        raise UsageError(f"{path}: the first axis counts inferences and must agree: {sorted(counts)}")
-    tensors = []
-    for tensor in wanted:
-        values = arrays[tensor.name]
-        _check_values(path, tensor, values.dtype.name, values.shape[1:])
-        tensors.append(
-            (tensor.name, tensor.dtype, values.shape[1:], [np.ascontiguousarray(v).tobytes() for v in values])
-        )
-    shapes = {name: tuple(int(size) for size in shape) for name, _, shape, _ in tensors}
-    return Inputs(wire.pack_inputs(tensors), f"{path.name} ({counts.pop()} inferences)", shapes, ())
+    count = len(next(iter(arrays.values())))
+    rows = [np.ascontiguousarray(values).reshape(count, -1).view(np.uint8) for values in arrays.values()]
+    head = wire.inputs_head(count, [(name, values.dtype.name, values.shape[1:]) for name, values in arrays.items()])
+    merged = rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
+    return b"".join([head, merged.data])
 
 
 def _check_values(path: Path, tensor: Tensor, dtype: str, shape: tuple[int, ...]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from edgeprof.bounded import opened, read_bounded
 from edgeprof.errors import FileUnreadable, Interrupted, OutputUnwritable, ResultInvalid, UnknownName
 from edgeprof.records.events import Event, SamplesReceived
 from edgeprof.records.result import Result
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 RUNS_KEPT = 50
 SIDECAR_ABOVE = 200_000
+LARGEST_RESULT_BYTES, LARGEST_JOURNAL_BYTES = 256 << 20, 8 << 30
 
 
 def cache_folder() -> Path:
@@ -116,10 +118,7 @@ def _with_sidecar(path: Path, result: Result) -> Result:
 
 def read_result(path: Path) -> Result:
     """Read a result file; one that is not a result is refused with the place that is wrong."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FileUnreadable(f"cannot read the result {path}: {error.strerror}") from error
+    content = read_bounded(path, LARGEST_RESULT_BYTES, "the result")
     try:
         return msgspec.json.decode(content, type=Result)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -261,8 +260,8 @@ class Journal:
 def read_journal(path: Path) -> Iterator[Event]:
     """Yield the events of a journal; a last line that is torn is left out."""
     decoder = msgspec.json.Decoder(Event)
-    with path.open("rb") as file:
-        for line in file:
+    with opened(path, LARGEST_JOURNAL_BYTES, "the journal") as file:
+        while line := file.readline(LARGEST_RESULT_BYTES):
             if line.endswith(b"\n"):
                 yield decoder.decode(line)
 

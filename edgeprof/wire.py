@@ -706,10 +706,16 @@ def pack_inputs(tensors: List[Tuple[str, str, Tuple[int, ...], List[bytes]]]) ->
     ``"EPIN" | header length u32 | JSON header | the tensors' bytes, inference by inference``.
     """
     count = len(tensors[0][3]) if tensors else 1
+    head = inputs_head(count, [(name, dtype, shape) for name, dtype, shape, _ in tensors])
+    body = b"".join(values[i] for i in range(count) for _, _, _, values in tensors)
+    return head + body
+
+
+def inputs_head(count: int, tensors: List[Tuple[str, str, Tuple[int, ...]]]) -> bytes:
+    """Return what stands in an input blob before the tensors' bytes: (name, dtype, shape) a tensor."""
     header = {
         "inferences": count,
-        "tensors": [{"name": name, "dtype": dtype, "shape": list(shape)} for name, dtype, shape, _ in tensors],
+        "tensors": [{"name": name, "dtype": dtype, "shape": list(shape)} for name, dtype, shape in tensors],
     }
     text = json.dumps(header, sort_keys=True).encode("utf-8")
-    body = b"".join(values[i] for i in range(count) for _, _, _, values in tensors)
-    return b"EPIN" + struct.pack("<I", len(text)) + text + body
+    return b"EPIN" + struct.pack("<I", len(text)) + text

@@ -7,7 +7,8 @@ import io
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgeprof.errors import FileUnreadable, UsageError
+from edgeprof.bounded import read_bounded
+from edgeprof.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,11 +38,7 @@ class CellProfile(NamedTuple):
 def read_cell_profile(path: Path) -> CellProfile:
     """Read a CSV with the columns SoC, Voc, Rint and, where known, T. Raises UsageError with the line."""
     try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise UsageError(f"{path} is larger than {LARGEST_BYTES // 10**6} MB; a cell profile is wanted", hint=HINT)
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise FileUnreadable(f"cannot read the cell profile {path}: {error.strerror}") from error
+        text = read_bounded(path, LARGEST_BYTES, "the cell profile").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is no text: {error.reason}", hint=HINT) from error
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]

@@ -28,7 +28,7 @@ _methods = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflate"}
 _head_window = 1_024
 """Enough of a deflated entry for its first bytes: the code tables before them take at most 600."""
 _end, _end64, _locator64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
-_damage = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, ValueError, OSError, KeyError,
+damage = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, ValueError, OSError, KeyError,
            RuntimeError, OverflowError)  # fmt: skip
 """What zipfile raises at damaged archives; UnicodeDecodeError is a ValueError."""
 
@@ -52,7 +52,7 @@ def opened(file: IO[bytes], place: str) -> Iterator[Zip]:
     _check_directory(file, place)
     try:
         archive = zipfile.ZipFile(file)
-    except _damage as error:
+    except damage as error:
         raise _damaged(place, error) from error
     with archive:
         infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
@@ -64,7 +64,7 @@ def entries(opened_zip: Zip, budget: Budget) -> Iterator[Entry]:
     """Yield the files of the archive, each with its first bytes."""
     for info in opened_zip.infos:
         budget.spend_entry(opened_zip.place)
-        closed = _closed(info)
+        closed = why_closed(info)
         head = b"" if closed else _head(opened_zip, info)
         yield Entry(
             name=info.filename,
@@ -76,7 +76,8 @@ def entries(opened_zip: Zip, budget: Budget) -> Iterator[Entry]:
         )
 
 
-def _closed(info: zipfile.ZipInfo) -> str:
+def why_closed(info: zipfile.ZipInfo) -> str:
+    """Return why an entry is not read, empty for one that is."""
     if info.flag_bits & 0x1:
         return "encrypted"
     if info.compress_type not in _methods:
@@ -100,7 +101,7 @@ def _head(opened_zip: Zip, info: zipfile.ZipInfo) -> bytes:
         if info.compress_type == zipfile.ZIP_STORED:
             return packed[:head_bytes]
         return zlib.decompressobj(-15).decompress(packed, head_bytes)
-    except _damage as error:
+    except damage as error:
         raise _damaged(opened_zip.place, error) from error
 
 
@@ -109,7 +110,7 @@ def _content(opened_zip: Zip, info: zipfile.ZipInfo) -> Iterator[Content]:
     """Yield what an entry holds; reading checks its CRC and ends at the size that the directory states."""
     try:
         content = opened_zip.archive.open(info)
-    except _damage as error:
+    except damage as error:
         raise _damaged(opened_zip.place, error) from error
     with content:
         yield _Reader(content, opened_zip.place)
@@ -125,7 +126,7 @@ class _Reader:
         """Return the next bytes. Raises BundleUnreadable where they are damaged."""
         try:
             return self._content.read(size)
-        except _damage as error:
+        except damage as error:
             raise _damaged(self._place, error) from error
 
 

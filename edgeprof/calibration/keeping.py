@@ -8,12 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from edgeprof.errors import OutputUnwritable, ResultInvalid, UsageError
+from edgeprof.bounded import read_bounded
+from edgeprof.errors import FileUnreadable, OutputUnwritable, ResultInvalid, UsageError
 from edgeprof.records.calibration import Calibration
 from edgeprof.store import write_atomically
 from edgeprof.targets import resolve_target
 
 SUFFIX = ".json"
+LARGEST_BYTES = 16 << 20
 
 
 def calibration_folder() -> Path:
@@ -59,8 +61,8 @@ def needed_calibrations(target: str, threads: int, folder: Path | None = None) -
 def read_calibration(path: Path) -> Calibration:
     """Read one file; what is no calibration is refused with the place that is wrong."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Calibration)
-    except (OSError, msgspec.DecodeError) as error:
+        return msgspec.json.decode(read_bounded(path, LARGEST_BYTES, "the calibration"), type=Calibration)
+    except (FileUnreadable, msgspec.DecodeError) as error:
         raise ResultInvalid(
             f"{path} is no calibration: {error}", hint=f"remove it; edgeprof calibrate writes {path.name} again"
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from edgeprof.bounded import read_bounded
 from edgeprof.comparing.layouts import reshaped, turned
 from edgeprof.comparing.quality import (
     GUARDS,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from edgeprof.records.result import Basis, Metric, Verdict
 
 REPEAT = "repeatability"
+LARGEST_LABELS_BYTES = 64 << 20
+WHAT = "the labels"
 
 
 class Heard(NamedTuple):
@@ -179,21 +182,21 @@ def _labels(path: Path, wanted: int, classes: int) -> NDArray[np.intp]:
 
 def read_labels(path: Path) -> NDArray[Any]:
     """Read labels: an NPZ with one array or one called `labels`, or a CSV whose last column they are."""
-    import numpy as np  # noqa: PLC0415  the same
+    from edgeprof.npz import array_of, opened_npz  # noqa: PLC0415  the same
 
-    try:
-        if path.suffix.lower() != ".npz":
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                return _column([row for row in csv.reader(file) if row and any(row)], path)
-        with np.load(path, allow_pickle=False) as loaded:
-            names = list(loaded.files)
+    if path.suffix.lower() == ".npz":
+        with opened_npz(path, LARGEST_LABELS_BYTES, WHAT) as npz:
+            names = list(npz.declared)
             if "labels" not in names and len(names) != 1:
-                raise UsageError(f"{path} holds {', '.join(names) or 'nothing'}", hint="call the array `labels`")
-            return np.asarray(loaded["labels" if "labels" in names else names[0]])
-    except (OSError, ValueError, EOFError, csv.Error) as error:
-        raise FileUnreadable(
-            f"cannot read the labels {path}: {error}", hint="a CSV with a class a line will do"
-        ) from error
+                raise UsageError(
+                    f"{path} holds {', '.join(map(repr, names)) or 'nothing'}", hint="call the array `labels`"
+                )
+            return array_of(npz, "labels" if "labels" in names else names[0])
+    try:
+        text = read_bounded(path, LARGEST_LABELS_BYTES, WHAT).decode("utf-8-sig")
+        return _column([row for row in csv.reader(text.splitlines()) if row and any(row)], path)
+    except (ValueError, csv.Error) as error:
+        raise FileUnreadable(f"cannot read {WHAT} {path}: {error}", hint="a CSV with a class a line will do") from error
 
 
 def _column(rows: list[list[str]], path: Path) -> NDArray[Any]:

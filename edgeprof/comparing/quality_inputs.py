@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgeprof.comparing.layouts import reshaped, turned
 from edgeprof.comparing.quality import real_values, stored_values
-from edgeprof.inputs import file_inputs, model_inputs, settled_shape
+from edgeprof.inputs import input_arrays, model_inputs, settled_shape
 from edgeprof.summary.static import model_facts
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def _base_values(
 
     facts, notes = input_facts(base), list[str]()
     if given is not None:
-        file_inputs(base, given)  # refuses what does not fit, with the reason
-        theirs = _read(given)
+        theirs = input_arrays(base, given, as_reals=True)
         return given.name, {one.name: _real(theirs[one.name], one) for one in facts}, notes
     shapes = {tensor.name: settled_shape(tensor) for tensor in model_inputs(base)}
     count = _inferences(facts, shapes, most)
@@ -116,13 +115,6 @@ def _matched(
             codes = stored_values(given, tensor)
             stored[side][tensor.name] = np.concatenate([codes, codes[:1]])
     return Matched(stored, source, tuple(notes))
-
-
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    import numpy as np  # noqa: PLC0415  the same
-
-    with np.load(path, allow_pickle=False) as loaded:
-        return {name: loaded[name] for name in loaded.files}
 
 
 def _in_order(base: Sequence[InputTensor], new: Sequence[InputTensor]) -> tuple[InputTensor, ...]:

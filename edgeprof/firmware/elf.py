@@ -8,11 +8,13 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgeprof.errors import FileUnreadable, UsageError
+from edgeprof.bounded import read_bounded
+from edgeprof.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+LARGEST_IMAGE_BYTES = 256 << 20
 MAGIC = b"\x7fELF\x01\x01"
 PT_LOAD, SHT_NOBITS, SHF_ALLOC = 1, 8, 2
 _HEADER = struct.Struct("<16xHHIIIIIHHHHHH")
@@ -31,10 +33,7 @@ class Section(NamedTuple):
 
 def read_elf(path: Path) -> bytes:
     """Return the content of an ELF file for 32 bits; anything else is refused."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FileUnreadable(f"cannot read {path}: {error.strerror}") from error
+    content = read_bounded(path, LARGEST_IMAGE_BYTES, "the image")
     if not content.startswith(MAGIC):
         raise UsageError(f"{path} is no ELF file for a microcontroller", hint="edgeprof firmware build PORT makes one")
     try:

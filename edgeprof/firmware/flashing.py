@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from edgeprof.bounded import opened
 from edgeprof.errors import FileUnreadable, UnknownName, UsageError, did_you_mean
-from edgeprof.firmware.elf import MAGIC, read_elf, stray
+from edgeprof.firmware.elf import LARGEST_IMAGE_BYTES, MAGIC, read_elf, stray
 from edgeprof.firmware.listing import find_port, sources_folder
 from edgeprof.firmware.presets import Tool, read_flash_table, read_presets
 from edgeprof.firmware.tools import ToolMissing, found, run_tool
@@ -105,10 +106,8 @@ def runnable(plan: FlashPlan) -> tuple[str, ...]:
 
 def check_image(image: Path) -> None:
     """Refuse an ELF file that a tool would write partly below the board's flash."""
-    try:
-        elf = image.read_bytes()[: len(MAGIC)] == MAGIC
-    except OSError as error:
-        raise FileUnreadable(f"cannot read {image}: {error.strerror}") from error
+    with opened(image, LARGEST_IMAGE_BYTES, "the image") as file:
+        elf = file.read(len(MAGIC)) == MAGIC
     found_stray = stray(read_elf(image)) if elf else None
     if found_stray is not None:
         address, size = found_stray

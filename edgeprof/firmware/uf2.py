@@ -8,7 +8,9 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeprof.errors import FileUnreadable, UsageError
+from edgeprof.bounded import read_bounded
+from edgeprof.errors import UsageError
+from edgeprof.firmware.elf import LARGEST_IMAGE_BYTES
 from edgeprof.firmware.tools import ToolFailed, ToolMissing
 
 if TYPE_CHECKING:
@@ -58,10 +60,7 @@ def _info(drive: Path) -> str | None:
 
 def check_uf2(image: Path) -> bytes:
     """Return the content of a UF2 file; another one would be ignored by the bootloader without a word."""
-    try:
-        content = image.read_bytes()
-    except OSError as error:
-        raise FileUnreadable(f"cannot read {image}: {error.strerror}") from error
+    content = read_bounded(image, LARGEST_IMAGE_BYTES, "the image")
     blocks = [content[at : at + len(MAGIC)] for at in range(0, len(content), BLOCK_BYTES)]
     if not blocks or len(content) % BLOCK_BYTES or any(block != MAGIC for block in blocks):
         raise UsageError(f"{image} is no UF2 file", hint="picotool or uf2conv.py make one from an ELF or binary file")

@@ -122,7 +122,10 @@ def model_of(result: Result, folders: Iterable[Path]) -> Path | None:
 
 def _is(path: Path, sha256: str | None) -> bool:
     try:
-        return sha256 is not None and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+        if sha256 is None or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
     except OSError:
         return False
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from edgeprof.bundle import looks_like_bundle, scan
 from edgeprof.bundle.recognise import may_be_onnx
-from edgeprof.errors import FileUnreadable, ResultInvalid
+from edgeprof.errors import FileUnreadable
 from edgeprof.file_names import written
 from edgeprof.judging.limits import Limit, judge
 from edgeprof.judging.marks import judge_result, run_findings
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 SUMMED = ("model_bytes", "model_compressed_bytes")
 LARGEST = ("weights_bytes", "parameters_count", "macs_count", "activations_total_bytes", "activations_peak_bytes")
 _compressed_unasked_bytes = 32 * 2**20
-_largest_result_bytes = 64 * 2**20
 
 
 def check(
@@ -146,9 +145,6 @@ def _head(path: Path) -> bytes:
 def _result(path: Path) -> _Seen:
     from edgeprof.store import kept_result  # noqa: PLC0415  only where a result is checked
 
-    size = path.stat().st_size
-    if size > _largest_result_bytes:
-        raise ResultInvalid(f"{path} has {size:,} bytes; no edgeprof result has more than {_largest_result_bytes:,}")
     result = kept_result(path)
     return _Seen(replace(_blank(path, "result", result.metrics), status=result.status), never_in(result), result)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from msgspec import Struct
 
+from edgeprof.bounded import read_bounded
 from edgeprof.errors import FileUnreadable, UnknownName, UsageError, did_you_mean
 from edgeprof.judging.limits import HARDWARE, Comparison, Limit, parse_limit, parse_threshold
 from edgeprof.metrics import metric_kind
@@ -125,13 +126,9 @@ def _content(path: Path) -> bytes:
     try:
         if not path.is_file():
             raise FileUnreadable(f"there is no file of limits {path}", hint="edgeprof limits list shows the profiles")
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
         raise FileUnreadable(f"cannot read the limits in {path}: {error}") from error
-    if len(content) > MAX_FILE_BYTES:
-        raise UsageError(f"{path} is larger than {MAX_FILE_BYTES // 10**6} MB; a file of limits is wanted")
-    return content
+    return read_bounded(path, MAX_FILE_BYTES, "the limits in")
 
 
 def _decoded(content: bytes, place: str) -> dict[str, ProfileEntry]:

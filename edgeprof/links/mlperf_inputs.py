@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import struct
-import zipfile
 from typing import TYPE_CHECKING
 
 from edgeprof import wire
 from edgeprof.agent.runtimes import read_inputs
-from edgeprof.errors import FileUnreadable, ModelInvalid, UsageError
-from edgeprof.inputs import Inputs
+from edgeprof.errors import ModelInvalid, UsageError
+from edgeprof.inputs import LARGEST_INPUT_BYTES, Inputs, check_inferences, pack_arrays
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,25 +27,18 @@ def firmware_inputs(path: Path | None, seed: int) -> Inputs:
     """Return what a model that is not here is fed: the user's NPZ of one array, or values for each of the suite's."""
     if path is None:
         return Inputs(benchmark_inputs(seed), f"seeded random values (seed {seed})", {}, ())
-    import numpy as np  # noqa: PLC0415  only for the user's own inputs
+    from edgeprof.npz import array_of, opened_npz  # noqa: PLC0415  numpy, only for the user's own inputs
 
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise FileUnreadable(
-            f"cannot read the inputs {path}: {error}", hint="numpy.savez writes such a file"
-        ) from error
-    if len(arrays) != 1 or any(array.ndim == 0 or not array.size for array in arrays.values()):
-        raise UsageError(
-            f"{path} holds {sorted(arrays)}: the firmware takes one array, its first axis counts inferences",
-            hint="its other axes are the bytes that the firmware expects, in its own type",
-        )
-    ((name, array),) = arrays.items()
-    shape = tuple(int(size) for size in array.shape[1:])
-    rows = [np.ascontiguousarray(row).tobytes() for row in array]
-    blob = wire.pack_inputs([(name, array.dtype.name, shape, rows)])
-    return Inputs(blob, f"{path.name} ({len(rows)} inferences)", {}, ())
+    with opened_npz(path, LARGEST_INPUT_BYTES, "the inputs") as npz:
+        arrays = tuple(npz.declared.values())
+        if len(arrays) != 1 or not arrays[0].shape or not arrays[0].bytes:
+            raise UsageError(
+                f"{path} holds {sorted(npz.declared)}: the firmware takes one array, its first axis counts inferences",
+                hint="its other axes are the bytes that the firmware expects, in its own type",
+            )
+        check_inferences(path, arrays[0].shape[0])
+        values = array_of(npz, arrays[0].name)
+    return Inputs(pack_arrays({arrays[0].name: values}), f"{path.name} ({len(values)} inferences)", {}, ())
 
 
 def benchmark_inputs(seed: int) -> bytes:

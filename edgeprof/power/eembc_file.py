@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgeprof.bounded import read_bounded
 from edgeprof.errors import UsageError
 from edgeprof.power.trace import Accuracy, PowerTrace, cleaned
 
@@ -32,10 +33,7 @@ def read_eembc(path: Path, options: EnergyOptions) -> PowerTrace:
             f"--counter-range is of no use for {path.name}: an EEMBC trace holds the energy of each sample",
             hint="leave it out",
         )
-    size = path.stat().st_size
-    if size > LARGEST_BYTES:
-        raise UsageError(f"{path.name} is {size:,} bytes, at most {LARGEST_BYTES >> 30} GiB are read")
-    content = path.read_bytes()
+    content = read_bounded(path, LARGEST_BYTES, "the recording")
     if len(content) < HEAD_BYTES + SAMPLE_BYTES or (len(content) - HEAD_BYTES) % SAMPLE_BYTES:
         raise UsageError(f"{path.name} is cut short: {len(content):,} bytes are no whole samples of an EEMBC trace")
     rate_hz = float(np.frombuffer(content, "<f4", 1, 1)[0])

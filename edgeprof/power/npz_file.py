@@ -2,61 +2,72 @@
 
 from __future__ import annotations
 
-import zipfile
+from math import isfinite, prod
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from edgeprof.bundle.budget import printable
 from edgeprof.errors import UsageError
-from edgeprof.power.quantities import columns_of
+from edgeprof.npz import array_of, opened_npz
+from edgeprof.power.columns import columns_of
+from edgeprof.power.csv_file import LARGEST_SAMPLES, WHAT
 from edgeprof.power.tables import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from edgeprof.npz import Declared, Npz
     from edgeprof.power.options import EnergyOptions
-    from edgeprof.power.trace import Floats
 
 LARGEST_BYTES = 4 << 30
+LARGEST_REALS_BYTES = 2 << 30
+"""Of all columns as 64 bit floats: a few bytes may unpack to as many values."""
 RATES = ("rate_hz", "fs", "sample_rate_hz", "fs_hz")
 
 
 def read_npz(path: Path, options: EnergyOptions) -> Table:
-    """Return the arrays of an NPZ file that a trace is made of; nothing in it is executed (no pickles)."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > LARGEST_BYTES:
-            raise UsageError(f"{path.name} unpacks to {unpacked:,} bytes, at most {LARGEST_BYTES >> 30} GiB are read")
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {name: np.asarray(arrays[name]) for name in arrays.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
-        raise UsageError(f"{path.name} is a damaged NPZ file: {error}") from error
-    rate_hz = _rate(path.name, found)
-    headers = [name for name in found if name not in RATES]
-    columns = columns_of(headers, options.columns)
-    arrays_of = [(column, _vector(path.name, headers[column.place], found)) for column in columns]
-    lengths = {column.header: len(values) for column, values in arrays_of}
-    if len(set(lengths.values())) != 1:
-        raise UsageError(
-            f"the arrays of {path.name} differ in length: {', '.join(f'{n} {c:,}' for n, c in lengths.items())}"
-        )
-    if not arrays_of or not len(arrays_of[0][1]):
-        raise UsageError(f"{path.name} holds no samples")
-    return Table(tuple(arrays_of), rate_hz)
+    """Return the arrays of an NPZ file that a trace is made of; sizes are checked before any of them is read."""
+    with opened_npz(path, LARGEST_BYTES, WHAT) as npz:
+        rate_hz = _rate(path.name, npz)
+        headers = [name for name in npz.declared if name not in RATES]
+        columns = columns_of([printable(name) for name in headers], options.columns)
+        _check(path.name, [npz.declared[headers[column.place]] for column in columns])
+        arrays = [(column, array_of(npz, headers[column.place]).astype(float)) for column in columns]
+    return Table(tuple(arrays), rate_hz)
 
 
-def _rate(name: str, found: dict[str, np.ndarray]) -> float | None:
+def _rate(name: str, npz: Npz) -> float | None:
     for key in RATES:
-        if key in found:
-            if found[key].size != 1 or not np.isfinite(float(found[key].reshape(()))) or float(found[key]) <= 0:
-                raise UsageError(f"{key} of {name} is not one positive number")
-            return float(found[key].reshape(()))
+        if (declared := npz.declared.get(key)) is None:
+            continue
+        rate_hz = 0.0
+        if prod(declared.shape) == 1 and declared.dtype.kind in "fiu":
+            rate_hz = float(array_of(npz, key).reshape(()))
+        if not (isfinite(rate_hz) and rate_hz > 0):
+            raise UsageError(f"{key} of {name} is not one positive number")
+        return rate_hz
     return None
 
 
-def _vector(name: str, key: str, found: dict[str, np.ndarray]) -> Floats:
-    values = found[key]
-    if values.ndim != 1 or values.dtype.kind not in "fiub":
-        raise UsageError(f"{key} of {name} is {values.dtype} of shape {values.shape}; numbers in one row are wanted")
-    return values.astype(float)
+def _check(name: str, arrays: Sequence[Declared]) -> None:
+    """Refuse what is no trace, or more of it than is taken into memory."""
+    for array in arrays:
+        if len(array.shape) != 1 or array.dtype.kind not in "fiub":
+            raise UsageError(
+                f"{printable(array.name)} of {name} is {array.dtype} of shape {array.shape};"
+                " numbers in one row are wanted"
+            )
+    lengths = {printable(array.name): array.shape[0] for array in arrays}
+    if len(set(lengths.values())) != 1:
+        raise UsageError(
+            f"the arrays of {name} differ in length: {', '.join(f'{key} {count:,}' for key, count in lengths.items())}"
+        )
+    samples = arrays[0].shape[0]
+    if not samples:
+        raise UsageError(f"{name} holds no samples")
+    most = min(LARGEST_SAMPLES, LARGEST_REALS_BYTES // (8 * len(arrays)))
+    if samples > most:
+        raise UsageError(
+            f"{name} has {samples:,} samples; at most {most:,} of {len(arrays)} columns are read",
+            hint="export a part of it",
+        )

@@ -1,154 +1,180 @@
-"""What a column or a sensor is called, and in which unit: headers as instruments' programs write them."""
+"""What a header says: a name, a unit, and so a role; headers as instruments' programs write them."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-from edgeprof.errors import UsageError, did_you_mean
+_PREFIXES = {"": ("", 1.0), "m": ("milli", 1e-3), "u": ("micro", 1e-6), "n": ("nano", 1e-9), "k": ("kilo", 1e3)}
+
+
+def _units(symbol: str, *words: str) -> dict[str, float]:
+    """Return a unit's symbols and words with their prefixes, such as ms, msec and milliseconds."""
+    found = {f"{prefix}{symbol}": scale for prefix, (_, scale) in _PREFIXES.items()}
+    for word in words:
+        for prefix, (long, scale) in _PREFIXES.items():
+            found |= dict.fromkeys((f"{long}{word}", f"{long}{word}s", f"{prefix}{word}", f"{prefix}{word}s"), scale)
+    return found
+
 
 UNITS: dict[str, dict[str, float]] = {
-    "time": {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0},
-    "current": {"a": 1.0, "amps": 1.0, "ma": 1e-3, "ua": 1e-6, "na": 1e-9},
-    "voltage": {"v": 1.0, "volts": 1.0, "mv": 1e-3, "uv": 1e-6},
-    "power": {"w": 1.0, "watts": 1.0, "mw": 1e-3, "uw": 1e-6, "nw": 1e-9},
-    "energy": {"j": 1.0, "joules": 1.0, "mj": 1e-3, "uj": 1e-6, "nj": 1e-9, "wh": 3600.0, "mwh": 3.6, "uwh": 3.6e-3},
-}
+    "time": {
+        **_units("s", "second", "sec"), "millis": 1e-3, "micros": 1e-6, "nanos": 1e-9,
+        "min": 60.0, "mins": 60.0, "minutes": 60.0, "h": 3600.0, "hours": 3600.0,
+    },
+    "current": _units("a", "ampere", "amp"),
+    "voltage": _units("v", "volt"),
+    "power": _units("w", "watt"),
+    "energy": {**_units("j", "joule"), "wh": 3600.0, "mwh": 3.6, "uwh": 3.6e-3, "kwh": 3.6e6},
+}  # fmt: skip
 """Scale to SI, units in small letters; µ is read as u."""
 
+SI = {"time": "s", "current": "A", "voltage": "V", "power": "W", "energy": "J", "counter": "J"}
 ROLES = ("time", "current", "voltage", "power", "energy", "counter", "marker", "bits")
-_BRACKETED = re.compile(r"^(.*?)\s*[(\[]\s*([^)\]]*?)\s*[)\]]\s*$")
-_TAILED = re.compile(r"^(.*?)[\s_]+([a-zA-Zµμ]+)$")
+_BRACKETED = re.compile(r"\s*[(\[{]\s*(?:in\s+)?([^()\[\]{}]*?)\s*[)\]}]\s*")
+_AFTER_A_MARK = re.compile(r"^(.*?)(?:\s*[/,:|]\s*|\s+in\s+)([a-zA-Zµμ]+)$")
+_TAILED = re.compile(r"^(.*?)[\s_.-]+([a-zA-Zµμ]+)$")
+_CAPITAL = re.compile(r"^(.*[a-z])([MUN][SsAaVvWwJj])$")
+_READING = re.compile(r"^(.*\S)\s+\d+\s*(mW)(?:/\d+\s*mW)?$")
+"""A word of tegrastats' own line, taken for a header: `VDD_IN 4000mW/3900mW`."""
 _MARKER = re.compile(r"(marker|mark|gpio?|gpi|din|digital|trigger|trig|d)[\s_-]?(\d?)|current_lsb|window|active")
 _BITS_FIRST_IS_0, _BITS_LAST_IS_0 = "d0-d7", "bits"
 _COUNTER = ("counter", "total", "cumul", "accum")
 _NAMES = {
-    "time": {"t", "time", "timestamp", "elapsed", "seconds", "time_rel", "relative_time"},
+    "time": {"t", "time", "timestamp", "elapsed", "seconds", "ts", "time_rel", "relative_time"},
     "current": {"i", "current", "amps", "amp", "amperes"},
     "voltage": {"u", "v", "voltage", "volts", "vdd"},
     "power": {"p", "power", "watts"},
     "energy": {"e", "energy", "joules"},
 }
+_NO_UNIT_ALONE = frozenset({"na", "min", "mins"})
+"""Not available, and minimum: what a header that names nothing else means by them."""
+_RAIL = re.compile(
+    r"(?<![A-Z0-9])(?:POM_5V_(?:IN|GPU|CPU)|VDD_IN|VIN_SYS_5V0|VDDQ_VDD2_1V8AO|VDD_SYS_(?:GPU|SOC|CPU|DDR|5V0)"
+    r"|VDD_(?:CPU_GPU_CV|CPU_SOC_MSS|GPU_SOC|CPU_CV|4V0_WIFI|SOC|GPU|CPU|DDR|MUX))(?=$|[^A-Z0-9_]|_(?:POWER|CUR|CURR|AVG))"
+)
+"""Rails of Jetson boards, as their power monitors and tegrastats call them; GPU, CPU and the like alone are loads."""
+RAIL_UNIT = "mW"
+"""What tegrastats and jtop give the power of a rail in."""
+
+
+class Unit(NamedTuple):
+    """A unit as a header writes it; `explicit` in brackets or after a mark, else a word at the end."""
+
+    text: str
+    quantity: str
+    scale: float
+    explicit: bool
+
+    @property
+    def is_sure(self) -> bool:
+        """Tell whether it is a unit whatever stands before it: `x_mA`, not `phase_a` or `x_min`."""
+        return _small(self.text) not in _NO_UNIT_ALONE and (self.explicit or len(self.text) > 1)
 
 
 class Column(NamedTuple):
-    """A column: its place and header, its role and the scale to SI; `assumed` says that no unit was given."""
+    """A column: its place and header, its role and the scale to SI.
+
+    `assumed` is the unit that was taken where the header has none; `guessed`: its unit alone tells the role.
+    """
 
     place: int
     header: str
     role: str
     scale: float = 1.0
     bit: int = 0
-    assumed: bool = False
+    assumed: str = ""
+    guessed: bool = False
+    note: str = ""
 
 
 def scale_of(role: str, unit: str) -> float | None:
     """Return the factor to SI, None for a unit that is not one of the role's."""
-    quantity = "energy" if role == "counter" else role
-    return UNITS.get(quantity, {}).get(unit.replace("µ", "u").replace("μ", "u").lower())
+    return UNITS.get(quantity_of(role), {}).get(_small(unit))
+
+
+def quantity_of(role: str) -> str:
+    """Return what a role is measured as."""
+    return {"counter": "energy", "rail": "power"}.get(role, role)
+
+
+def bare(header: str) -> str:
+    """Return a header without quotes and blanks around it."""
+    return header.strip().strip("\"'").strip()
+
+
+def name_and_unit(header: str) -> tuple[str, Unit | None]:
+    """Return a header's name and its unit, whatever the name says; None where there is no known unit."""
+    text = bare(header)
+    for matched in reversed(list(_BRACKETED.finditer(text))):
+        if unit := _unit(matched[1], explicit=True):
+            return f"{text[: matched.start()]} {text[matched.end() :]}".strip(), unit
+    for pattern, explicit in ((_READING, True), (_AFTER_A_MARK, True), (_TAILED, False), (_CAPITAL, False)):
+        parts = pattern.match(text)
+        if parts and (unit := _unit(parts[2], explicit=explicit)):
+            return parts[1].strip(), unit
+    unit = _unit(text, explicit=True) if len(text) > 1 else None
+    return ("", unit) if unit else (text, None)
+
+
+def rail_of(header: str) -> str:
+    """Return the rail of a Jetson board that a header names, or an empty string."""
+    found = _RAIL.search(name_and_unit(header)[0].upper())
+    return found[0] if found else ""
 
 
 def column_of(place: int, header: str) -> Column | None:
     """Return what a header says, None where it says nothing of power or time."""
-    text = header.strip().strip("\"'").strip()
+    text = bare(header)
     small = text.lower()
     if small in {_BITS_FIRST_IS_0, _BITS_LAST_IS_0}:
         return Column(place, text, "bits", bit=0 if small == _BITS_FIRST_IS_0 else 7)
     matched = _MARKER.fullmatch(small)
     if matched:
         return Column(place, text, "marker", bit=int(matched[2] or 0))
-    name, unit = text, ""
-    for pattern in (_BRACKETED, _TAILED):
-        parts = pattern.match(text)
-        if parts and any(scale_of(role, parts[2]) is not None for role in UNITS):
-            name, unit = parts[1], parts[2]
-            break
-    role = _role(name.strip().lower(), unit)
-    if role is None:
-        return None
-    scale = scale_of(role, unit) if unit else 1.0
-    return None if scale is None else Column(place, text, role, scale, assumed=not unit)
+    name, unit = name_and_unit(text)
+    rail = rail_of(text)
+    roles = [] if rail and unit else _roles(name.lower())
+    if unit is None:
+        return _without_unit(place, text, roles, rail)
+    role = next((one for one in roles if quantity_of(one) == unit.quantity), None)
+    if role is not None:
+        return Column(place, text, role, unit.scale)
+    # `power_ma` is no current and `Current (min)` no time; `phase_a` is neither
+    named_otherwise = roles and (not unit.explicit or unit.quantity == "time") and not _is_letter(name)
+    sure = unit.is_sure or rail or (unit.quantity == "voltage" and name[:1] in {"V", "v"})
+    return Column(place, text, unit.quantity, unit.scale, guessed=True) if sure and not named_otherwise else None
 
 
-def _role(name: str, unit: str) -> str | None:
+def _without_unit(place: int, text: str, roles: list[str], rail: str) -> Column | None:
+    if rail:
+        return Column(place, text, "power", UNITS["power"][RAIL_UNIT.lower()], assumed=RAIL_UNIT)
+    return Column(place, text, roles[0], assumed=SI[roles[0]]) if roles else None
+
+
+def _unit(text: str, *, explicit: bool) -> Unit | None:
+    found = next((quantity for quantity, units in UNITS.items() if _small(text) in units), None)
+    return Unit(text, found, UNITS[found][_small(text)], explicit) if found else None
+
+
+def _small(unit: str) -> str:
+    return unit.strip().replace("µ", "u").replace("μ", "u").lower()
+
+
+def _is_letter(name: str) -> bool:
+    """Tell whether a name is a mere letter or a supply's: what the unit says counts for more."""
+    return max(map(len, re.split(r"[\s_\-/]+", name)), default=0) <= 1 or "vdd" in name.lower()
+
+
+def _roles(name: str) -> list[str]:
+    """Return the roles that a name in small letters may have, the likeliest first."""
+    found = []
     if any(word in name for word in ("energy", "joule")) or name in _NAMES["energy"]:
-        return "counter" if any(word in name for word in _COUNTER) else "energy"
+        found.append("counter" if any(word in name for word in _COUNTER) else "energy")
+    words = re.split(r"[\s_\-/]+", name)
     for role, names in _NAMES.items():
-        words = re.split(r"[\s_\-/]+", name)
         if name in names or (len(names & set(words)) > 0 and len(max(words, key=len)) > 1):
-            return role
+            found.append(role)
     if "timestamp" in name or "time" in name.split():
-        return "time"
-    return next((role for role in ("current", "voltage", "power") if role in name and scale_of(role, unit)), None)
-
-
-def chosen_column(asked: tuple[str, str], headers: list[str]) -> Column:
-    """Return the column that `--column ROLE=HEADER[:UNIT]` names; a number counts from 1."""
-    role, wanted = asked
-    if role not in ROLES:
-        hint = did_you_mean(role, ROLES) or f"roles: {', '.join(ROLES)}"
-        raise UsageError(f"{role!r} is no role of a column", hint=hint)
-    unit = ""
-    stripped = [header.strip().strip("\"'").strip() for header in headers]
-    if wanted not in stripped and ":" in wanted:
-        wanted, _, unit = wanted.rpartition(":")
-    if wanted in stripped:
-        place = stripped.index(wanted)
-    elif wanted.isdigit() and 1 <= int(wanted) <= len(headers):
-        place = int(wanted) - 1
-    else:
-        hint = did_you_mean(wanted, stripped) or f"columns: {', '.join(stripped)}"
-        raise UsageError(f"there is no column {wanted!r}", hint=hint)
-    if role in {"marker", "bits"}:
-        known = column_of(place, headers[place])
-        return Column(place, stripped[place], role, bit=known.bit if known and known.role == role else 0)
-    if unit:
-        scale = scale_of(role, unit)
-        if scale is None:
-            raise UsageError(f"{unit!r} is no unit of {role}", hint="such as " + ", ".join(UNITS.get(role, {})))
-        return Column(place, stripped[place], role, scale)
-    known = column_of(place, headers[place])
-    if known and (known.role == role or {known.role, role} == {"energy", "counter"}):
-        return known._replace(role=role)
-    return Column(place, stripped[place], role, assumed=True)
-
-
-def columns_of(headers: list[str], asked: tuple[tuple[str, str], ...]) -> list[Column]:
-    """Return the columns that a trace is made of, one a role; several markers are bits of one.
-
-    Raises UsageError where two columns claim a role, or none is a power.
-    """
-    chosen = [chosen_column(one, headers) for one in asked]
-    roles = {column.role for column in chosen}
-    for place, header in enumerate(headers):
-        column = column_of(place, header)
-        if column and column.role not in roles and all(column.place != other.place for other in chosen):
-            chosen.append(column)
-    found: dict[str, Column] = {}
-    markers: list[Column] = []
-    for column in chosen:
-        if column.role == "marker":
-            markers.append(column)
-        elif column.role in found:
-            other = found[column.role].header
-            raise UsageError(
-                f"two columns may be the {column.role}: {other!r} and {column.header!r}",
-                hint=f"--column '{column.role}={column.header}' chooses one",
-            )
-        else:
-            found[column.role] = column
-    _distinct_bits(markers)
-    if "bits" in found and markers:
-        markers = []  # the same bits once more, each in a column of its own
-    if not found.keys() & {"power", "current", "energy", "counter"}:
-        seen = ", ".join(header.strip() for header in headers)
-        raise UsageError(
-            f"no column is a power, a current or an energy; seen: {seen}", hint="--column 'power=HEADER:mW' names one"
-        )
-    return [*found.values(), *markers]
-
-
-def _distinct_bits(markers: list[Column]) -> None:
-    """Give markers that claim the same bit places of their own, in their order."""
-    if len({marker.bit for marker in markers}) < len(markers):
-        markers[:] = [marker._replace(bit=bit) for bit, marker in enumerate(markers[:8])]
+        found.append("time")
+    return [*found, *(role for role in ("current", "voltage", "power") if role in name and len(name) > len(role))]

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from edgeprof.errors import FileUnreadable, UsageError
+from edgeprof.bounded import opened
+from edgeprof.errors import UsageError
 from edgeprof.power.alignment import Alignment
 from edgeprof.power.burst import by_burst
-from edgeprof.power.csv_file import read_csv
+from edgeprof.power.csv_file import LARGEST_BYTES, WHAT, read_csv
 from edgeprof.power.eembc_file import VERSION, read_eembc, timestamps_beside
 from edgeprof.power.energy import IdleAsked
-from edgeprof.power.marker_file import read_markers
+from edgeprof.power.marker_file import UNIT_HINT, read_markers
 from edgeprof.power.metrics import Priced, energy_metrics
 from edgeprof.power.npz_file import read_npz
 from edgeprof.power.options import ALIGNMENTS, LEVELS, SIDES
-from edgeprof.power.tables import trace_of_table
+from edgeprof.power.tables import other_unit_hint, trace_of_table
 from edgeprof.power.trace import period_s
 from edgeprof.power.windows import Window, marker_windows
 from edgeprof.records.result import Warned
@@ -37,17 +38,14 @@ def read_trace(path: str | Path, options: EnergyOptions) -> PowerTrace:
     Its clock is the instrument's own: markers, or a pattern, lay windows over it.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            begin = file.read(4)
-        if begin[:4] == b"PK\x03\x04":
-            trace = trace_of_table(read_npz(path, options), path.name, options)
-        elif begin[:1] == bytes([VERSION]):
-            trace = read_eembc(path, options)
-        else:
-            trace = trace_of_table(read_csv(path, options), path.name, options)
-    except OSError as error:
-        raise FileUnreadable(f"{path} cannot be read: {error.strerror}") from error
+    with opened(path, LARGEST_BYTES, WHAT) as file:
+        begin = file.read(4)
+    if begin[:2] == b"PK":
+        trace = trace_of_table(read_npz(path, options), path.name, options)
+    elif begin[:1] == bytes([VERSION]):
+        trace = read_eembc(path, options)
+    else:
+        trace = trace_of_table(read_csv(path, options), path.name, options)
     if len(trace.time_s) < FEWEST_SAMPLES:
         raise UsageError(f"{path.name} holds {len(trace.time_s)} samples with a time: nothing to integrate")
     return trace
@@ -86,11 +84,12 @@ def _windows(
     """Return the windows on the trace's clock, and how they came there."""
     file = Path(markers) if markers is not None else timestamps_beside(path)
     if file is not None:
-        windows = read_markers(file)
+        windows, unsaid = read_markers(file)
         if options.align == "burst":
             return *by_burst(trace, windows), []
-        text = f"times of {file.name}, on the recording's own clock; off by half a sample at most"
-        _check_inside(trace, windows, file.name)
+        taken = ", taken as seconds" if unsaid else ""
+        text = f"times of {file.name}{taken}, on the recording's own clock; off by half a sample at most"
+        _check_inside(trace, windows, file.name, unsaid=unsaid)
         return windows, Alignment("marker", "exact", period_s(trace) / 2, text), []
     if trace.marker is not None:
         marked = marker_windows(trace, bit=options.marker_bit, level=options.level)
@@ -108,14 +107,28 @@ def _windows(
     return (whole,), Alignment("whole recording", "exact", 0.0, "no windows are known"), [told]
 
 
-def _check_inside(trace: PowerTrace, windows: tuple[Window, ...], name: str) -> None:
-    """Refuse times of another clock: none of the windows touches the recording."""
+def _check_inside(trace: PowerTrace, windows: tuple[Window, ...], name: str, *, unsaid: bool) -> None:
+    """Refuse times of another clock, or of another unit: no window touches the recording, or none holds a sample."""
     first_s, last_s = float(trace.time_s[0]), float(trace.time_s[-1])
     if all(window.end_s <= first_s or window.start_s >= last_s for window in windows):
         raise UsageError(
-            f"no window of {name} lies in the recording ({first_s:g} to {last_s:g} s): another clock",
-            hint="--align burst looks for their pattern in the power",
+            f"no window of {name} lies in the recording ({first_s:g} to {last_s:g} s): another clock or unit",
+            hint=_unit_hint(trace, windows, unsaid=unsaid) or "--align burst looks for their pattern in the power",
         )
+    if trace.time_unsaid and all(window.length_s < FEWEST_SAMPLES * period_s(trace) for window in windows):
+        raise UsageError(
+            f"the header {trace.time_unsaid!r} has no unit, and in seconds no window of {name} holds"
+            f" {FEWEST_SAMPLES} samples",
+            hint=other_unit_hint(trace.time_unsaid),
+        )
+
+
+def _unit_hint(trace: PowerTrace, windows: tuple[Window, ...], *, unsaid: bool) -> str:
+    """Return how to name the unit of times that were taken as seconds without being told so."""
+    if trace.time_unsaid:
+        return other_unit_hint(trace.time_unsaid)
+    within = any(trace.time_s[0] < window.start_s * 1e-3 < trace.time_s[-1] for window in windows)
+    return f"in milliseconds they would: {UNIT_HINT}" if unsaid and within else ""
 
 
 def _refuse_impossible(options: EnergyOptions) -> None:

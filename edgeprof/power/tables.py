@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from edgeprof.power.trace import Bits
 
 DIGITS = 8
+LARGEST_TIME = 1e11
+"""Seconds since 1970 have ten digits; what has twelve counts something shorter."""
+EPOCH_S = (1e9, 4.2e9)
+"""From 2001 to 2103: times that are seconds since 1970."""
+SLOWEST_S, SLOWEST_EPOCH_S = 1.5, 60.0
+"""How far samples lie apart at most where no unit names seconds: meters are quicker, a log by date is not."""
 EITHER = "--column 'counter=HEADER' or --column 'energy=HEADER' tells"
 SELDOM_RATIO = 0.2
 """Of rises: a column that falls no oftener than that is no row of samples."""
@@ -35,15 +41,12 @@ class Table(NamedTuple):
 def trace_of_table(table: Table, source: str, options: EnergyOptions) -> PowerTrace:
     """Return the trace: power as recorded, else volts times amps, else an energy counter's or energies' differences."""
     si = {column.role: values * column.scale for column, values in table.columns if column.role not in _MARKERS}
-    notes = [*table.notes, *_assumed(table, options)]
-    if "time" not in si:
-        if table.rate_hz is None:
-            raise UsageError(f"{source} has no time", hint="--column 'time=HEADER:ms' names the column")
-        si["time"] = np.arange(len(table.columns[0][1])) / table.rate_hz
-    volts, amps = si.get("voltage"), si.get("current")
-    if volts is None and amps is not None and options.voltage_v is not None:
-        volts = np.full(len(amps), options.voltage_v)
-        notes.append(f"a constant supply of {options.voltage_v:g} V is assumed")
+    rails = {column.header: values * column.scale for column, values in table.columns if column.role == "rail"}
+    if rails:
+        si["power"] = np.sum(list(rails.values()), axis=0)
+    unsaid = _timed(si, table, source)
+    amps = si.get("current")
+    volts, said = _supply(amps, si.get("voltage"), options.voltage_v)
     accuracy = None
     if options.accuracy_ratio is not None:
         accuracy = Accuracy(options.accuracy_ratio, 0.0, None, "declared on the command line")
@@ -55,9 +58,12 @@ def trace_of_table(table: Table, source: str, options: EnergyOptions) -> PowerTr
         volts=volts,
         amps=amps,
         marker=_marker(table),
+        rails=tuple(rails),
+        covers="module" if rails else "board",
+        time_unsaid=unsaid,
         nominal_rate_hz=table.rate_hz,
         accuracy=accuracy,
-        notes=tuple(notes),
+        notes=(*table.notes, *_told(table), *said),
     )
     if options.counter_range_j is not None and ("power" in si or amps is not None):
         raise _range_unused(source, "its power is not made of energies")
@@ -68,6 +74,32 @@ def trace_of_table(table: Table, source: str, options: EnergyOptions) -> PowerTr
             raise UsageError(f"{source} has current and no voltage", hint=VOLTAGE_HINT)
         return cleaned(made._replace(power_w=volts * amps))
     return _of_energies(made, si, options)
+
+
+def _timed(si: dict[str, Floats], table: Table, source: str) -> str:
+    """Put the times in, by the rate where there are none. Return their header where no unit says that they are seconds.
+
+    Raises UsageError where they cannot be.
+    """
+    if "time" not in si:
+        if table.rate_hz is None:
+            raise UsageError(f"{source} has no time", hint="--column 'time=HEADER:ms' names the column")
+        si["time"] = np.arange(len(table.columns[0][1])) / table.rate_hz
+    unsaid = next((column.header for column, _ in table.columns if column.role == "time" and column.assumed), "")
+    if unsaid:
+        _refuse_other_units(source, unsaid, si["time"])
+    return unsaid
+
+
+def _supply(
+    amps: Floats | None, volts: Floats | None, declared_v: float | None
+) -> tuple[Floats | None, tuple[str, ...]]:
+    """Return the voltage as recorded, else as declared, and what is to be said of it."""
+    if amps is None or declared_v is None:
+        return volts, ()
+    if volts is not None:
+        return volts, (f"--voltage {declared_v:g} V is not used: the recording holds the voltage",)
+    return np.full(len(amps), declared_v), (f"a constant supply of {declared_v:g} V is assumed",)
 
 
 def _of_energies(made: PowerTrace, si: dict[str, Floats], options: EnergyOptions) -> PowerTrace:
@@ -148,11 +180,39 @@ def _bit_of(column: Column, known: Floats) -> Bits:
     return np.left_shift(high, np.uint8(column.bit))
 
 
-def _assumed(table: Table, options: EnergyOptions) -> Sequence[str]:
-    asked = {role for role, _ in options.columns}
-    units = {"time": "s", "current": "A", "voltage": "V", "power": "W", "energy": "J", "counter": "J"}
-    return [
-        f"the header {column.header!r} has no unit: {units[column.role]} is assumed"
+def _told(table: Table) -> Sequence[str]:
+    """Return what is to be said of the columns: units that were assumed, and what was decided between two."""
+    assumed = [
+        f"the header {column.header!r} has no unit: {column.assumed} is assumed"
         for column, _ in table.columns
-        if column.assumed and column.role in units and (column.role != "time" or column.role in asked)
+        if column.assumed
     ]
+    return [*assumed, *(column.note for column, _ in table.columns if column.note)]
+
+
+def other_unit_hint(header: str, unit: str = "ms") -> str:
+    """Return how to say in which unit a column of times is."""
+    return f"--column 'time={header}:{unit}' names the unit: ms, us or ns, or s if it is that"
+
+
+def _refuse_other_units(source: str, header: str, times: Floats) -> None:
+    """Raise UsageError where times without a unit cannot be seconds."""
+    known = times[np.isfinite(times)]
+    steps = np.diff(known)
+    steps = steps[steps > 0]
+    if not len(steps):
+        return
+    step, largest, smallest = float(np.median(steps)), float(np.abs(known).max()), float(known.min())
+    dated = smallest > EPOCH_S[0] and largest < EPOCH_S[1]
+    if largest > LARGEST_TIME:
+        unit = "ms" if largest < 1e14 else "us" if largest < 1e17 else "ns"  # noqa: PLR2004  since 1970
+        why = f"they reach {largest:,.0f}"
+    elif step > (SLOWEST_EPOCH_S if dated else SLOWEST_S):
+        unit = "ms" if step < 1e3 else "us" if step < 1e6 else "ns"  # noqa: PLR2004  at 1 kHz and above
+        why = f"samples would lie {step:,.6g} s apart, which no meter does"
+    else:
+        return
+    raise UsageError(
+        f"the header {header!r} of {source} has no unit, and its times can hardly be seconds: {why}",
+        hint=other_unit_hint(header, unit),
+    )

@@ -62,6 +62,8 @@ class PowerTrace(NamedTuple):
 
     Otherwise it is a point on a curve, and the curve between two is a straight line.
     """
+    time_unsaid: str = ""
+    """The header of its times where no unit was given, so that seconds were assumed; empty: they are seconds."""
     lost: str = ""
     """Why the instrument ended before it was asked to; empty: it did not."""
 

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
-from edgeprof.errors import FileUnreadable, UnknownName, UsageError, did_you_mean
+from edgeprof.bounded import read_bounded
+from edgeprof.errors import UnknownName, UsageError, did_you_mean
 from edgeprof.records.result import Warned
 from edgeprof.targets import Emu, Local, MlperfTiny, Qemu, Serial, Sim, Ssh
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from edgeprof.records.result import Plan
     from edgeprof.targets import Target
 
+LARGEST_HOOK_BYTES = 1 << 20
 RUNTIMES = {"litert": "ai_edge_litert", "tflite": "tflite_runtime", "onnxruntime": "onnxruntime"}
 """What a person calls a runtime, and the module that it is on the board."""
 FORMATS = {"ai_edge_litert": "tflite", "tflite_runtime": "tflite", "onnxruntime": "onnx"}
@@ -200,10 +202,7 @@ def choice_warnings(plan: Plan) -> tuple[Warned, ...]:
 def read_hook(path: str | Path) -> bytes:
     """Return the content of a hook file; it is parsed here and executed only on the board."""
     name = Path(path).name
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise FileUnreadable(f"cannot read the hook {path}: {error.strerror}") from error
+    content = read_bounded(Path(path), LARGEST_HOOK_BYTES, "the hook")
     try:
         tree = ast.parse(content, filename=name)
     except SyntaxError as error:

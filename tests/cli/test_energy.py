@@ -70,7 +70,7 @@ def test_markdown_is_a_table(edgeprof: Cli, recording: Path) -> None:
     [
         ((), "current and no voltage"),
         (("--voltage", "3.3", "--marker-bit", "5"), "never changes"),
-        (("--voltage", "3.3", "--markers", "none.json"), "cannot be read"),
+        (("--voltage", "3.3", "--markers", "none.json"), "cannot read the markers"),
         (("--voltage", "many"), "is not a number"),
         (("--column", "current"), "is not ROLE=HEADER"),
         (("--column", "colour=1"), "no role of a column"),
