@@ -18,6 +18,7 @@ import msgspec
 import platformdirs
 
 from edgeprof.bounded import read_bounded
+from edgeprof.configuration import tell
 from edgeprof.errors import EdgeprofError, UnknownName, UsageError, did_you_mean
 from edgeprof.records.board import FLASH_KINDS, INTERNAL_RAM_KINDS, Board, MemoryRegion, PowerMode, Source
 
@@ -44,7 +45,22 @@ def load_board(name: str, folders: Sequence[Path] = ()) -> Board:
     board = read_board_file(path)
     if board.id != path.stem:
         raise UsageError(f"{path}: the file says id {board.id!r}", hint=f"rename it to {board.id}.toml")
+    if instead := replaced(board.id, folders):
+        tell(f"warning: {instead} takes the place of the board {board.id} that ships with edgeprof")
     return board
+
+
+def board_file(name: str, folders: Sequence[Path] = ()) -> str | None:
+    """Return the file of a known board, None for those that ship and for what is not known."""
+    path = board_files(folders).get(name)
+    return None if path is None or path.parent == shipped("device_configs") else str(path)
+
+
+def replaced(name: str, folders: Sequence[Path]) -> str | None:
+    """Return the file in one of these folders that takes the place of a board that ships."""
+    path = board_files(folders).get(name)
+    instead = path is not None and path.parent in folders and (shipped("device_configs") / path.name).is_file()
+    return str(path) if instead else None
 
 
 def read_board_file(path: Path) -> Board:

@@ -7,7 +7,8 @@
     │   ├── UnknownName           a board, target, limit or format that is not known
     │   ├── FileUnreadable        missing, a folder, no permission
     │   ├── OutputUnwritable      the result could not be written where it was asked for
-    │   └── ResultInvalid         a file that is not an edgeprof result
+    │   ├── ResultInvalid         a file that is not an edgeprof result
+    │   └── ConfigurationRefused  an edgeprof.toml of others, or one that nobody has trusted
     ├── LinkError             3   the board, the way to it, or the runtime on it
     │   ├── BoardUnreachable      nothing answered
     │   ├── HostKeyRejected       an SSH host key that is unknown or has changed
@@ -28,21 +29,26 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from edgeprof.printable import defused, printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
 class EdgeprofError(Exception):
-    """Something that a person can mend: one line that says what, and a hint with the next command."""
+    """Something that a person can mend: one line that says what, and a hint with the next command.
+
+    `said` are lines of somebody else's program, such as a flash tool, which follow it.
+    """
 
     exit_code = 70
     usual_hint = ""
     """What to do next where nothing better is known."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint or self.usual_hint
+    def __init__(self, message: str, *, hint: str = "", said: Iterable[str] = ()) -> None:
+        self.message = defused("\n  ".join(map(printable, (message, *said))))
+        self.hint = defused(printable(hint)) or self.usual_hint
+        super().__init__(self.message)
 
 
 class UsageError(EdgeprofError):
@@ -72,6 +78,10 @@ class ResultInvalid(UsageError):
     """A file that is not an edgeprof result."""
 
     usual_hint = "results are written with edgeprof profile MODEL -o RESULT.json"
+
+
+class ConfigurationRefused(UsageError):
+    """An `edgeprof.toml` that others may write, or that came with a repository and that nobody has trusted."""
 
 
 class LinkError(EdgeprofError):

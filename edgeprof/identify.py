@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from edgeprof.boards import load_board, recognise
+from edgeprof.boards import board_file, load_board, recognise, replaced
 from edgeprof.records.result import BoardUsed, Warned
 
 if TYPE_CHECKING:
@@ -28,7 +28,17 @@ def board_used(board: Board | None, measurement: Measurement, target: str, folde
         kind = "linux" if "machine" in identity or not measurement.agent else "mcu"
         return BoardUsed(id=None, name=name, kind=kind, identity=identity)
     mode = power_mode(known, measurement)
-    return BoardUsed(id=known.id, name=known.name, kind=known.kind, power_mode=mode, identity=identity)
+    return BoardUsed(id=known.id, name=known.name, kind=known.kind, power_mode=mode, identity=identity,
+                     file=board_file(known.id, folders))  # fmt: skip
+
+
+def other_file(board: BoardUsed, folders: Sequence[Path] = ()) -> tuple[Warned, ...]:
+    """Warn where the facts of a board are not those that ship under its name."""
+    file = replaced(board.id, folders) if board.id else None
+    if file is None:
+        return ()
+    text = f"{file} takes the place of the board {board.id} that ships with edgeprof"
+    return (Warned(code="board-file", text=text, advice="give it a name of its own where it is another board"),)
 
 
 def recognised(measurement: Measurement, folders: Sequence[Path] = ()) -> str | None:

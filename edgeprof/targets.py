@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import tomllib
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+import shlex
+from typing import TYPE_CHECKING, Literal, TypeVar, assert_never
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 from msgspec import Struct
 
-from edgeprof.errors import FileUnreadable, UnknownName, UsageError, did_you_mean
+from edgeprof.configuration import find_configuration, must_be_trusted, tell
+from edgeprof.errors import UnknownName, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from edgeprof.configuration import ConfigurationFile
 
 
 class Local(Struct, frozen=True, kw_only=True, tag="local"):
@@ -82,6 +84,8 @@ class Target(Struct, frozen=True, kw_only=True):
     place: Place
     board: str | None = None
     basis: Literal["emulated", "simulated"] | None = None
+    file: str | None = None
+    """The `edgeprof.toml` that names it."""
 
 
 class TargetEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,12 +101,35 @@ class BoardFolders(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     path: str | list[str] = []
 
+    def folders(self) -> list[str]:
+        """Return them as the file names them."""
+        return [self.path] if isinstance(self.path, str) else self.path
+
+
+class FlashTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A `[flash]` table: what options would say."""
+
+    tool: str = ""
+    command: str | list[str] = ""
+    port: str = ""
+    uid: str = ""
+    chip: str = ""
+
+    def power(self) -> str:
+        """Return what it makes a flash tool do: a chip may be a script of OpenOCD, a uid a word of its language."""
+        command = self.command if isinstance(self.command, str) else shlex.join(self.command)
+        named = {"chip": self.chip, "uid": self.uid}
+        parts = [f"starts {command}" * bool(command), f"opens {self.port}" * _does_more(self.port)]
+        parts += [f"hands {name} {value!r} to its tool" for name, value in named.items() if value]
+        return " and ".join(filter(None, parts))
+
 
 class Configuration(Struct, frozen=True, kw_only=True):
     """An `edgeprof.toml`."""
 
     targets: dict[str, TargetEntry] = {}
     boards: BoardFolders = BoardFolders()
+    flash: FlashTable = FlashTable()
 
 
 SCHEMES = (
@@ -110,21 +137,28 @@ SCHEMES = (
     "emu:cortex-m4", "sim:BOARD", "a name from edgeprof.toml",
 )  # fmt: skip
 
+PORTS = frozenset({"serial", "socket", "rfc2217", "loop", "hwgrep"})
+"""pyserial's URLs that open a port and do nothing else; spy:// also writes a file."""
+
 
 def resolve_target(text: str) -> Target:
     """Return the target that a person named."""
     place = parse_place(text)
     if place is not None:
         return Target(name=text, place=place)
-    known = read_configuration().targets
-    if text not in known:
+    file = find_configuration()
+    known = {} if file is None else _converted(file).targets
+    if file is None or text not in known:
         hint = did_you_mean(text, [*known, "local"]) or f"a target is {', '.join(SCHEMES)}"
         raise UnknownName(f"unknown target {text!r}", hint=hint)
     entry = known[text]
     place = parse_place(entry.url)
     if place is None:
-        raise UsageError(f"target {text!r} in edgeprof.toml: {entry.url!r} is not {', '.join(SCHEMES[:-1])}")
-    return Target(name=text, place=place, board=entry.board, basis=entry.basis)
+        raise UsageError(f"target {text!r} in {file.path}: {entry.url!r} is not {', '.join(SCHEMES[:-1])}")
+    if _power(place):
+        agree_to(file)
+    tell(f"target {text} is {entry.url}, from {file.path}")
+    return Target(name=text, place=place, board=entry.board, basis=entry.basis, file=str(file.path))
 
 
 def parse_place(text: str) -> Place | None:
@@ -229,7 +263,7 @@ def _decode(text: str, kind: type[P], values: Mapping[str, object]) -> P:
 
 def ssh_place(text: str) -> Ssh:
     """Return the SSH host that a URL, a named target or a bare host name means."""
-    if "://" not in text and text not in read_configuration().targets:
+    if "://" not in text and text not in named_targets()[0]:
         text = f"ssh://{text}"
     place = resolve_target(text).place
     if not isinstance(place, Ssh):
@@ -245,32 +279,73 @@ def link_name(place: Place) -> str:
 # ── edgeprof.toml ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def configuration_file() -> Path | None:
-    """Return the nearest `edgeprof.toml` upward from the current folder, else the user's."""
-    import platformdirs  # noqa: PLC0415  only when a name is looked up
-
-    here = Path.cwd()
-    candidates = [folder / "edgeprof.toml" for folder in (here, *here.parents)]
-    user = Path(os.environ.get("EDGEPROF_CONFIG") or platformdirs.user_config_path("edgeprof"))
-    return next((path for path in [*candidates, user / "edgeprof.toml"] if path.is_file()), None)
-
-
-def read_configuration() -> Configuration:
-    """Return what `edgeprof.toml` says; without one, nothing."""
-    path = configuration_file()
-    if path is None:
-        return Configuration()
+def _converted(file: ConfigurationFile) -> Configuration:
     try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Configuration)
-    except OSError as error:
-        raise FileUnreadable(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: {error}") from error
+        return msgspec.convert(file.tables, Configuration)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{file.path}: {error}") from error
+
+
+def named_targets() -> tuple[dict[str, TargetEntry], Path | None]:
+    """Return the named targets and the file that names them."""
+    file = find_configuration()
+    return ({}, None) if file is None else (_converted(file).targets, file.path)
+
+
+def flash_table() -> tuple[FlashTable, ConfigurationFile | None]:
+    """Return the `[flash]` table and the file that it is in."""
+    file = find_configuration()
+    return (FlashTable(), None) if file is None else (_converted(file).flash, file)
+
+
+def agree_to(file: ConfigurationFile) -> None:
+    """Refuse what a file could do, unless it is the user's own or somebody agrees to it."""
+    must_be_trusted(file, *_powers(_converted(file)))
 
 
 def board_folders() -> tuple[Path, ...]:
     """Return the folders of the user's own boards that `edgeprof.toml` names, relative to that file."""
-    path = configuration_file()
-    named = read_configuration().boards.path
-    folders = [named] if isinstance(named, str) else named
-    return tuple((path.parent if path else Path()) / folder for folder in folders)
+    file = find_configuration()
+    if file is None:
+        return ()
+    folders = _converted(file).boards.folders()
+    if folders:
+        agree_to(file)
+    return tuple(file.path.parent / folder for folder in folders)
+
+
+def _powers(configuration: Configuration) -> Iterator[str]:
+    """Yield what a file could do that somebody has to agree to: start programs, write files, change boards."""
+    for name, entry in configuration.targets.items():
+        try:
+            place = parse_place(entry.url)
+        except UsageError:
+            continue  # it is refused where it is used
+        if power := _power(place):
+            yield f"target {name} {power}"
+    if power := configuration.flash.power():
+        yield f"firmware flash {power}"
+    if folders := configuration.boards.folders():
+        yield f"boards are those in {', '.join(folders)}, also in place of those that ship"
+
+
+def _does_more(port: str) -> bool:
+    """Tell whether a serial port is a URL of pyserial's that does more than open one; ours have it after a plus."""
+    scheme, found, _ = port.partition("://")
+    return bool(found) and scheme.removeprefix("serial+").removeprefix("mlperf-tiny+") not in PORTS
+
+
+def _power(place: Place | None) -> str:
+    """Return what a target does beside talking to a board; empty where it does nothing else."""
+    match place:
+        case Local(python=str(python)):
+            return f"starts {python} here"
+        case Ssh(host=host, python=python, cache=cache) if python != "python3" or cache:
+            parts = [f"starts {python}" * (python != "python3"), f"loads what is in {cache}" * bool(cache)]
+            return f"{' and '.join(filter(None, parts))} on {host}"
+        case Serial(url=url) | MlperfTiny(url=url) if _does_more(url):
+            return f"opens {url}"
+        case None | Local() | Ssh() | Serial() | MlperfTiny() | Sim() | Qemu() | Emu():
+            return ""
+        case _:
+            assert_never(place)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from edgeprof.errors import EdgeprofError, FileUnreadable, ModelError
+from edgeprof.printable import printable as in_one_line
 
 max_entries: Final = 100_000
 max_directory_bytes: Final = 24 * 2**20
@@ -77,7 +78,5 @@ def refuse_bomb(place: str, packed: int, unpacked: int) -> None:
 
 def printable(name: str) -> str:
     """Return a name from a foreign archive without what a terminal, XML or a table would trip over."""
-    if len(name) <= max_name_characters and name.isprintable():
-        return name
-    text = "".join(character if character.isprintable() else "�" for character in name[: max_name_characters + 1])
+    text = in_one_line(name[: max_name_characters + 1])
     return text if len(text) <= max_name_characters else f"{text[: max_name_characters - 1]}…"

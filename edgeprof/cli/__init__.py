@@ -10,7 +10,10 @@ from typing import NoReturn
 import click
 
 from edgeprof import __version__
+from edgeprof.cli.guarded import guarded, say
+from edgeprof.configuration import Person, answered_by
 from edgeprof.errors import EdgeprofError, UsageError, did_you_mean
+from edgeprof.printable import printable
 
 COMMANDS = {
     "profile": "Measure a model on this machine, on a board or on a simulated one.",
@@ -88,6 +91,17 @@ def group() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end with the documented exit code; never a traceback."""
+    with guarded(), answered_by(Person(_ask, lambda text: say(f"edgeprof: {text}"), remembers=True)):
+        _run()
+
+
+def _ask(question: str) -> bool:
+    from edgeprof.cli.progress import confirm, somebody_is_there  # noqa: PLC0415  only where something is asked
+
+    return somebody_is_there() and confirm(question)
+
+
+def _run() -> NoReturn:
     try:
         code = group.main(standalone_mode=False, prog_name="edgeprof")
     except click.exceptions.Exit as stop:
@@ -95,6 +109,7 @@ def main() -> NoReturn:
     except SystemExit:  # only for a closed standard output; click's 1 for it would read as a failed limit
         sys.exit(INTERRUPTED)
     except click.ClickException as error:
+        error.message = _one_line(error.message)  # type: ignore[misc]  # what was typed is in it, as it was typed
         error.show()
         sys.exit(2)
     except EdgeprofError as error:
@@ -110,6 +125,12 @@ def main() -> NoReturn:
         _say_bug(error)
         sys.exit(BUG)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _one_line(message: str) -> str:
+    """Return click's message, which repeats what was typed, with no line of its own but a hint."""
+    text, found, hint = message.partition("\nHint: ")
+    return printable(text) + (f"{found}{printable(hint)}" if found else "")
 
 
 def say_error(error: EdgeprofError) -> None:
@@ -128,5 +149,5 @@ def _say_bug(error: Exception) -> None:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     where = f" ({place.tb_frame.f_code.co_filename}:{place.tb_lineno})" if place else ""
-    click.echo(f"edgeprof: a bug of ours: {type(error).__name__}: {error}{where}", err=True)
+    click.echo(printable(f"edgeprof: a bug of ours: {type(error).__name__}: {error}{where}"), err=True)
     click.echo("Hint: please report it with the command; EDGEPROF_DEBUG=1 shows the whole trace", err=True)

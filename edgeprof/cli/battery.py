@@ -17,7 +17,7 @@ from edgeprof.battery.spec import (
     parse_shares,
     parse_tolerance,
 )
-from edgeprof.cli.options import BASES, Duration, format_option, output_option, show
+from edgeprof.cli.options import BASES, Duration, format_option, output_option, show, trust_option
 from edgeprof.errors import EdgeprofError
 from edgeprof.units import parse_charge, parse_current, parse_energy, parse_voltage
 
@@ -96,6 +96,7 @@ CHARGE, ENERGY, SHARE = Read("charge", parse_charge), Read("energy", parse_energ
     "--accept-basis", "accepted", multiple=True, type=click.Choice(BASES), help="Let figures of this basis count."
 )
 @click.option("--strict", is_flag=True, help="WARN exits 1, INCONCLUSIVE exits 6.")
+@trust_option
 @format_option("table", "json", "markdown", "html")
 @output_option
 def command(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgeprof.cli.options import format_option
+from edgeprof.cli.guarded import say
+from edgeprof.cli.options import format_option, trust_option
 
 
 @click.group(name="boards", invoke_without_command=True)
@@ -18,6 +19,7 @@ def command(context: click.Context) -> None:
 
 
 @command.command(name="list")
+@trust_option
 @format_option("table", "json")
 def list_command(format_name: str = "table") -> int:
     """List the known boards."""
@@ -30,18 +32,22 @@ def list_command(format_name: str = "table") -> int:
 
 @command.command(name="show")
 @click.argument("board")
+@trust_option
 @format_option("table", "json")
 def show_command(board: str, format_name: str) -> int:
     """Show each figure of BOARD with its source."""
-    from edgeprof.boards import load_board  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.boards import board_file, load_board  # noqa: PLC0415  nothing heavy before the options are right
     from edgeprof.report.boards import render_board  # noqa: PLC0415  the same
     from edgeprof.targets import board_folders  # noqa: PLC0415  the same
 
-    click.echo(render_board(load_board(board, board_folders()), format_name))
+    folders = board_folders()
+    found = load_board(board, folders)
+    click.echo(render_board(found, format_name, board_file(found.id, folders)))
     return 0
 
 
 @command.command(name="validate")
+@trust_option
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1)
 def validate_command(files: tuple[Path, ...]) -> int:
     """Check FILES, or every known board, against the rules that boards must keep."""
@@ -51,6 +57,6 @@ def validate_command(files: tuple[Path, ...]) -> int:
     checked = files or tuple(board_files(board_folders()).values())
     wrong = [f"{path}: {message}" for path in checked for message in validate_file(path)]
     for line in wrong:
-        click.echo(line, err=True)
+        say(line)
     click.echo(f"{len(checked)} board files checked, {len(wrong)} findings")
     return 2 if wrong else 0

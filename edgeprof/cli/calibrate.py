@@ -9,8 +9,12 @@ from typing import Any
 
 import click
 
-from edgeprof.cli.options import Shape, format_option, output_option, show
+from edgeprof.cli.options import Shape, format_option, output_option, show, trust_option
 from edgeprof.errors import UsageError
+from edgeprof.printable import printable
+
+CLEARED = "\r\x1b[K"
+"""The terminal's line, empty again."""
 
 
 @click.command(name="calibrate")
@@ -26,6 +30,7 @@ from edgeprof.errors import UsageError
     help="Measure nothing; predict this model from the calibration that is kept. May be repeated.",
 )  # fmt: skip
 @click.option("--shape", "shapes", type=Shape(), multiple=True, help="Size of a dynamic input, NAME=1x3x224x224.")
+@trust_option
 @format_option("table", "json", "markdown")
 @output_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -51,7 +56,7 @@ def _measured(given: dict[str, Any]) -> Any:  # noqa: ANN401  records are import
 
     def heard(name: str, number: int, count: int) -> None:
         if not given["quiet"]:
-            click.echo(f"\r\x1b[K{number + 1}/{count} {name}", nl=False, err=True)
+            click.echo(f"{CLEARED}{number + 1}/{count} {name}", nl=False, err=True)
 
     found = calibrate(
         given["target"], threads=given["threads"], formats=given["formats"] or ("tflite", "onnx"),
@@ -60,7 +65,7 @@ def _measured(given: dict[str, Any]) -> Any:  # noqa: ANN401  records are import
     for each in found:
         path = store_calibration(each)
         if not given["quiet"]:
-            click.echo(f"{chr(13) * _terminal()}kept in {path}", err=True)
+            click.echo(f"{CLEARED * _terminal()}kept in {printable(str(path))}", err=True)
     return found
 
 

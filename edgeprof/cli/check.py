@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgeprof.cli.options import BASES, format_option, output_option, show
+from edgeprof.cli.options import BASES, format_option, output_option, show, trust_option
 
 
 @click.command(name="check")
@@ -29,6 +29,7 @@ from edgeprof.cli.options import BASES, format_option, output_option, show
     show_default=True,
     help="With hard, a missed target is a WARN.",
 )
+@trust_option
 @format_option("table", "json", "markdown", "junit")
 @output_option
 def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the options declare

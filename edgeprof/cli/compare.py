@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from edgeprof.cli.options import SEEDS, Amount, Percent, format_option, output_option, show
+from edgeprof.cli.options import SEEDS, Amount, Percent, format_option, output_option, show, trust_option
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -85,6 +85,7 @@ class Regression(Percent):
 @click.option("--seed", type=SEEDS, default=0, show_default=True, help="Seed of the random inputs.")
 @click.option("--all", "show_all", is_flag=True, help="Also show what is the same and what cannot be told.")
 @click.option("--strict", is_flag=True, help="WARN exits 1, INCONCLUSIVE exits 6.")
+@trust_option
 @format_option("table", "json", "markdown", "junit", "report")
 @output_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")

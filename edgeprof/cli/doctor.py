@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeprof.cli.options import format_option, output_option, show
+from edgeprof.cli.options import format_option, output_option, show, trust_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +17,7 @@ MISSING = 3
 
 @click.command(name="doctor")
 @click.option("--target", "-t", default="local", show_default=True, help="local, ssh://user@host, or a named target.")
+@trust_option
 @format_option("table", "json")
 @output_option
 def command(target: str, format_name: str, output: Path | None) -> int:

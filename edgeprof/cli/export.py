@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from edgeprof.printable import printable
+
 
 @click.command(name="export")
 @click.argument("result", type=click.Path(path_type=Path))
@@ -21,4 +23,4 @@ def command(result: Path, tracker: str, place: str, experiment: str) -> None:
     """  # noqa: D301  click's \b keeps the lines apart
     from edgeprof.answers import export  # noqa: PLC0415  nothing heavy before the options are right
 
-    click.echo(export(result, tracker, place, experiment))
+    click.echo(printable(export(result, tracker, place, experiment)))

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from edgeprof.cli.options import Duration, format_option
+from edgeprof.cli.guarded import say
+from edgeprof.cli.options import Duration, format_option, trust_option
 
 sources_option = click.option(
     "--sources", type=click.Path(path_type=Path), help="The folder firmware_stubs, where this is no clone."
@@ -71,6 +72,7 @@ def build_command(port: str, compiler: str, sources: Path | None, output: Path, 
 @click.option("--timeout", "timeout_s", type=Duration(), default="3m", show_default=True, help="Time for the tool.")
 @click.option("--wait", "wait_s", type=Duration(), default="20s", show_default=True, help="Time for its hello.")
 @click.option("--dry-run", is_flag=True, help="Print the call and do nothing.")
+@trust_option
 @compiler_option
 @sources_option
 @format_option("table", "json")
@@ -86,20 +88,23 @@ def flash_command(**given: Any) -> int:  # noqa: ANN401  click hands over what t
     from edgeprof.report.firmware import Flashed, render_flashed, render_plan  # noqa: PLC0415  the same
 
     options = {name: given[name] for name in ("tool", "port", "uid", "chip", "drive", "sources")}
-    plan = plan_flash(given["what"], FlashAsked(command=given["own"], **options))
+    plan = plan_flash(given["what"], FlashAsked(command=given["own"], dry_run=given["dry_run"], **options))
     if given["dry_run"]:
+        if plan.file:
+            say(f"as {plan.file} says")
         click.echo(render_plan(plan, given["format_name"]))
         return 0
     runnable(plan)
     if plan.build:
-        click.echo(f"building the agent for {plan.build}", err=True)
+        say(f"building the agent for {plan.build}")
         build(plan.build, Path(plan.image).parent, compiler=given["compiler"], sources=given["sources"])
-    click.echo(f"flashing {plan.image} with {plan.tool}", err=True)
+    whose = f", as {plan.file} says" if plan.file else ""
+    say(f"flashing {plan.image} with {plan.tool}{whose}")
     began = time.monotonic()
     run_flash(plan, given["timeout_s"])
     took_s = time.monotonic() - began
     if plan.serial:
-        click.echo(f"flashed; waiting for its hello on {plan.serial.url}", err=True)
+        say(f"flashed; waiting for its hello on {plan.serial.url}")
     answered = await_hello(plan.serial, given["wait_s"]) if plan.serial else None
     click.echo(render_flashed(Flashed(plan=plan, took_s=took_s, agent=answered), given["format_name"]))
     return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprof.cli.options import Amount, Duration, Shape, format_option, output_option, show
+from edgeprof.cli.options import Amount, Duration, Shape, format_option, output_option, show, trust_option
 from edgeprof.errors import EdgeprofError
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class Energy(click.ParamType):  # type: ignore[type-arg]  # the same
 @click.option("--sort", type=click.Choice(SORTED_BY), help="Order of the boards.  [default: what was asked for]")
 @click.option("--calibrate-with", type=click.Path(path_type=Path), multiple=True, help="A result measured on a board.")
 @click.option("--use-history", is_flag=True, help="Also use the kept results of these boards.")
+@trust_option
 @format_option("table", "json", "markdown", "html", "csv")
 @output_option
 def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the options declare

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import click
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -17,10 +15,11 @@ def tell_github(subject: str, findings: Sequence[Finding], markdown: Callable[[]
     """Write annotations to standard error and append the Markdown to the step's summary; elsewhere do nothing."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
-    from edgeprof.report.github import summary, summary_path, workflow_commands  # noqa: PLC0415  only on GitHub
+    from edgeprof.cli.guarded import say, write_command  # noqa: PLC0415  only on GitHub
+    from edgeprof.report.github import summary, summary_path, workflow_commands  # noqa: PLC0415  the same
 
     for line in workflow_commands(subject, findings):
-        click.echo(line, err=True)
+        write_command(line)
     path = summary_path(os.environ)
     if path is None:
         return
@@ -28,4 +27,4 @@ def tell_github(subject: str, findings: Sequence[Finding], markdown: Callable[[]
         with open(path, "a", encoding="utf-8") as file:  # noqa: PTH123  GitHub's own file, appended to
             file.write(summary(markdown(), os.fstat(file.fileno()).st_size))
     except OSError as error:
-        click.echo(f"edgeprof: the step's summary {path} cannot be written: {error.strerror}", err=True)
+        say(f"edgeprof: the step's summary {path} cannot be written: {error.strerror}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeprof.cli.options import Shape, format_option, output_option, show
+from edgeprof.cli.options import Shape, format_option, output_option, show, trust_option
 
 
 @click.command(name="inspect")
@@ -22,6 +22,7 @@ from edgeprof.cli.options import Shape, format_option, output_option, show
     "--exact/--no-exact", default=None,
     help="Ask TFLM itself for the arena that it records; takes the exact extra.  [default: only for JSON]",
 )  # fmt: skip
+@trust_option
 @format_option("table", "json", "markdown", "csv")
 @output_option
 def command(

@@ -103,6 +103,22 @@ def format_option(*formats: str) -> Callable[[Callable[..., Any]], Callable[...,
     )  # fmt: skip
 
 
+def trust_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --trust-config to a command that reads targets, boards or flash commands from `edgeprof.toml`."""
+    return click.option(
+        "--trust-config", is_flag=True, expose_value=False, callback=_trust,
+        help="Let an edgeprof.toml of a repository, or above this folder, start programs and name boards.",
+    )(function)  # fmt: skip
+
+
+def _trust(context: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001  click's signature
+    if value:
+        from edgeprof.cli.guarded import say  # noqa: PLC0415  only where it is given
+        from edgeprof.configuration import Person, answered_by  # noqa: PLC0415  the same
+
+        context.with_resource(answered_by(Person(lambda _question: True, lambda text: say(f"edgeprof: {text}"))))
+
+
 def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the -o option of a command: a path, refused before anything is done where it cannot be written."""
     return click.option(

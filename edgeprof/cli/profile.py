@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprof.cli.options import BASES, SEEDS, Amount, Duration, Shape, WarmUp, format_option
+from edgeprof.cli.options import BASES, SEEDS, Amount, Duration, Shape, WarmUp, format_option, trust_option
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -142,6 +142,7 @@ if TYPE_CHECKING:
     help="With hard, a missed target is a WARN.",
 )
 @click.option("--strict", is_flag=True, help="WARN exits 1, INCONCLUSIVE exits 6.")
+@trust_option
 @format_option("table", "json", "markdown", "csv", "junit", "html", "perfetto")
 @click.option(
     "-o",
@@ -162,7 +163,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     from edgeprof.battery.spec import parse_battery  # noqa: PLC0415  the same
     from edgeprof.cli import say_error  # noqa: PLC0415  the same
     from edgeprof.cli.github import tell_github  # noqa: PLC0415  the same
-    from edgeprof.cli.progress import confirm, progress  # noqa: PLC0415  the same
+    from edgeprof.cli.progress import confirm, progress, somebody_is_there  # noqa: PLC0415  the same
     from edgeprof.judging.limits import parse_limit  # noqa: PLC0415  the same
     from edgeprof.power.metrics import Priced  # noqa: PLC0415  the same
     from edgeprof.profiling.plan import Options  # noqa: PLC0415  the same
@@ -190,7 +191,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
             output=given["output"], sweep=given["sweep"], on_event=on_event, wheels=given["wheels"],
             battery=parse_battery(given["battery"]) if given["battery"] else None,
             tag=given["tag"], history=not given["no_history"],
-            ask=confirm if len(given["targets"]) == 1 and sys.stdin.isatty() and sys.stderr.isatty() else None,
+            ask=confirm if len(given["targets"]) == 1 and somebody_is_there() else None,
         )  # fmt: skip
     if results:
         click.echo(render(results, given["format_name"]))

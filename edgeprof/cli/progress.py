@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from edgeprof.printable import printable
 from edgeprof.records.events import Noted, PassEnded, PassStarted, SamplesReceived
 
 if TYPE_CHECKING:
@@ -33,12 +34,17 @@ def confirm(question: str) -> bool:
     for bars in _drawn:
         bars.stop()
     try:
-        return click.confirm(question, default=False, err=True)
+        return click.confirm(printable(question), default=False, err=True)
     except click.Abort:
         raise KeyboardInterrupt from None
     finally:
         for bars in _drawn:
             bars.start()
+
+
+def somebody_is_there() -> bool:
+    """Tell whether a person can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 @contextmanager
@@ -56,20 +62,21 @@ def progress(targets: Sequence[str], *, quiet: bool, verbose: bool) -> Iterator[
 def _say_waits(target: str, _plan: Plan, event: Event) -> None:
     """Tell that nothing goes on, and why: whoever looks at a log must not take that for a hang."""
     if isinstance(event, Noted) and event.code == WAITS:
-        sys.stderr.write(f"{target}: {event.text}\n")
+        sys.stderr.write(f"{printable(f'{target}: {event.text}')}\n")
 
 
 def _say(target: str, plan: Plan, event: Event) -> None:
     _say_waits(target, plan, event)
     match event:
         case PassStarted():
-            sys.stderr.write(f"{target}: {event.kind} pass with {event.runtime}\n")
+            said = f"{target}: {event.kind} pass with {event.runtime}"
         case PassEnded(complete=True):
-            sys.stderr.write(f"{target}: {plan.passes[event.index].kind} pass done\n")
+            said = f"{target}: {plan.passes[event.index].kind} pass done"
         case PassEnded():
-            sys.stderr.write(f"{target}: {plan.passes[event.index].kind} pass: {event.failure}: {event.text}\n")
+            said = f"{target}: {plan.passes[event.index].kind} pass: {event.failure}: {event.text}"
         case _:
             return
+    sys.stderr.write(f"{printable(said)}\n")
 
 
 @contextmanager
@@ -77,10 +84,11 @@ def _bars(targets: Sequence[str]) -> Iterator[OnEvent]:
     from rich.console import Console  # noqa: PLC0415  only on a terminal
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415  the same
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[doing]}"), TimeElapsedColumn())
+    named, doing = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[doing]}"))
+    columns = (named, BarColumn(), doing, TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         _drawn.append(bars)
-        tasks = {name: bars.add_task(name, total=None, doing="reaching it") for name in targets}
+        tasks = {name: bars.add_task(printable(name), total=None, doing="reaching it") for name in targets}
 
         def on_event(target: str, plan: Plan, event: Event) -> None:
             task = tasks[target]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgeprof.cli.options import BASES, format_option, output_option, show
+from edgeprof.cli.options import BASES, format_option, output_option, show, trust_option
 
 
 @click.command(name="readiness")
@@ -20,6 +20,7 @@ from edgeprof.cli.options import BASES, format_option, output_option, show
     "--accept-basis", "accepted", multiple=True, type=click.Choice(BASES), help="Let figures of this basis count."
 )
 @click.option("--strict", is_flag=True, help="READY WITH WARNINGS exits 1, UNKNOWN exits 6.")
+@trust_option
 @format_option("table", "json", "markdown")
 @output_option
 def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the options declare

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from edgeprof.cli.options import format_option
+from edgeprof.cli.options import format_option, trust_option
 
 
 @click.command(name="report")
 @click.argument("result", type=click.Path(path_type=Path))
+@trust_option
 @format_option("table", "json", "markdown", "csv", "junit", "html", "perfetto")
 def command(result: Path, format_name: str) -> int:
     """Draw RESULT (a result file, or `last`) again; needs no board.

@@ -6,7 +6,9 @@ import sys
 
 import click
 
-from edgeprof.cli.options import format_option
+from edgeprof.cli.guarded import say
+from edgeprof.cli.options import format_option, trust_option
+from edgeprof.printable import printable
 
 
 @click.group(name="targets", invoke_without_command=True)
@@ -30,6 +32,7 @@ def list_command(format_name: str = "table") -> int:
 
 @command.command(name="trust")
 @click.argument("host")
+@trust_option
 @click.option("--yes", is_flag=True, help="Trust without asking; look at the fingerprint all the same.")
 def trust_command(host: str, *, yes: bool) -> int:
     """Show the SSH key of HOST and, when you say so, add it to known_hosts.
@@ -40,13 +43,13 @@ def trust_command(host: str, *, yes: bool) -> int:
     from edgeprof.api import offered_key  # noqa: PLC0415  nothing heavy before the options are right
 
     offered = offered_key(host)
-    click.echo(f"{offered.host} shows {offered.algorithm} {offered.fingerprint}")
+    click.echo(printable(f"{offered.host} shows {offered.algorithm} {offered.fingerprint}"))
     if offered.known:
         click.echo(f"it is known already ({offered.file})")
         return 0
     if offered.changed:
         click.echo("THIS IS NOT THE KEY THAT IS KNOWN FOR IT: someone may be listening in.", err=True)
-        click.echo(f"Hint: {offered.forget}", err=True)
+        say(f"Hint: {offered.forget}")
         return 3
     if not yes and not sys.stdin.isatty():
         click.echo("edgeprof: not trusted: nobody is there to confirm it", err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from edgeprof.targets import configuration_file, read_configuration
+from edgeprof.targets import named_targets
 
 # Who makes the USB bridge or the debug probe of a board that is plugged in; the chip behind it says more.
 USB_VENDORS = {
@@ -28,6 +28,8 @@ class Reachable(Struct, frozen=True, kw_only=True):
     kind: str
     description: str
     board: str | None = None
+    file: str | None = None
+    """The `edgeprof.toml` that names it."""
 
 
 def list_reachable() -> tuple[Reachable, ...]:
@@ -38,10 +40,10 @@ def list_reachable() -> tuple[Reachable, ...]:
 
 
 def _named() -> tuple[Reachable, ...]:
-    file = configuration_file()
+    named, file = named_targets()
     return tuple(
-        Reachable(name=name, kind="named", description=f"{entry.url} ({file})", board=entry.board)
-        for name, entry in read_configuration().targets.items()
+        Reachable(name=name, kind="named", description=f"{entry.url} ({file})", board=entry.board, file=str(file))
+        for name, entry in named.items()
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeprof.errors import UsageError
+from edgeprof.printable import printable, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ def export(result: Result, tracker: str, place: str, name: str = "edgeprof") -> 
 
 def figures(result: Result) -> Iterator[tuple[str, float]]:
     """Yield the metrics that were got, and the bounds of those that have them, by name."""
-    for name, metric in result.metrics.items():
+    for name, metric in shown(result.metrics).items():
         if metric.value is None:
             continue
         yield name, metric.value
@@ -58,9 +59,9 @@ def facts(result: Result) -> dict[str, str]:
         "edgeprof": result.tool.version,
         "edgeprof_id": result.id,
     }
-    return {name: value for name, value in words.items() if value}
+    return {name: printable(value) for name, value in words.items() if value}
 
 
 def bases(result: Result) -> dict[str, str]:
     """Return how each figure was got, by name: a tracker shows numbers, and a number without its basis misleads."""
-    return {name: metric.basis for name, metric in result.metrics.items() if metric.value is not None}
+    return {name: metric.basis for name, metric in shown(result.metrics).items() if metric.value is not None}

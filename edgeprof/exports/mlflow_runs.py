@@ -11,6 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from edgeprof.errors import UsageError
 from edgeprof.exports import bases, facts, figures
+from edgeprof.printable import printable
 from edgeprof.store import encode_result
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def write(result: Result, place: str, name: str) -> str:
         known = client.get_experiment_by_name(name)
         experiment = known.experiment_id if known is not None else client.create_experiment(name)
         started = round(datetime.fromisoformat(result.created).timestamp() * 1000)
-        run = client.create_run(experiment, start_time=started, run_name=f"{result.model.name} on {result.target.name}")
+        named = printable(f"{result.model.name} on {result.target.name}")
+        run = client.create_run(experiment, start_time=started, run_name=named)
         run_id = str(run.info.run_id)
         for key, value in facts(result).items():
             client.log_param(run_id, key, value[:500])

@@ -8,21 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from edgeprof.bounded import opened
 from edgeprof.errors import FileUnreadable, UnknownName, UsageError, did_you_mean
 from edgeprof.firmware.elf import LARGEST_IMAGE_BYTES, MAGIC, read_elf, stray
 from edgeprof.firmware.listing import find_port, sources_folder
-from edgeprof.firmware.presets import Tool, read_flash_table, read_presets
+from edgeprof.firmware.presets import Tool, read_presets
 from edgeprof.firmware.tools import ToolMissing, found, run_tool
 from edgeprof.firmware.uf2 import check_uf2, copy_to_drive, find_drive, mounted
 from edgeprof.store import cache_folder
-from edgeprof.targets import Serial, parse_place, read_configuration, resolve_target
+from edgeprof.targets import Serial, agree_to, flash_table, named_targets, parse_place, resolve_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edgeprof.firmware.listing import Port
+    from edgeprof.targets import FlashTable
 
 PLACEHOLDERS = ("port", "image", "uid", "target")
 _PLACEHOLDER = re.compile(r"\{(port|image|uid|target)\}")
@@ -40,6 +42,8 @@ class FlashAsked(Struct, frozen=True, kw_only=True):
     chip: str = ""
     drive: Path | None = None
     sources: Path | None = None
+    dry_run: bool = False
+    """The plan is only shown: a command of a file that nobody has trusted yet may be looked at."""
 
 
 class FlashPlan(Struct, frozen=True, kw_only=True):
@@ -54,14 +58,16 @@ class FlashPlan(Struct, frozen=True, kw_only=True):
     serial: Serial | None = None
     uid: str = ""
     drive: str | None = None
+    file: str | None = None
+    """The `edgeprof.toml` that says how, where one does."""
 
 
 def plan_flash(what: str, asked: FlashAsked) -> FlashPlan:
     """Decide how an image, or the agent for a port, gets onto the board."""
-    table = read_flash_table()
+    table, file = _table(asked)
     image, port = _image(what, asked.sources)
     serial = serial_port(asked.port or table.port)
-    own = asked.command or ("" if asked.tool not in {"", "custom"} else table.command)
+    own = asked.command or table.command
     name = asked.tool or ("custom" if own else table.tool) or _usual_tool(image, port)
     uid = asked.uid or table.uid
     values = {"port": serial.url if serial else "", "image": str(image), "uid": uid}
@@ -77,7 +83,26 @@ def plan_flash(what: str, asked: FlashAsked) -> FlashPlan:
         serial=serial,
         uid=uid,
         drive=str(asked.drive) if asked.drive else None,
+        file=str(file) if file else None,
     )
+
+
+def _table(asked: FlashAsked) -> tuple[FlashTable, Path | None]:
+    """Return what the `[flash]` table adds to the options, and its file where what it adds had to be agreed to."""
+    table, file = flash_table()
+    keeps_command = not asked.command and asked.tool in {"", "custom"}
+    table = replace(
+        table,
+        command=table.command if keeps_command else "",
+        uid="" if asked.uid else table.uid,
+        chip="" if asked.chip else table.chip,
+        port="" if asked.port else table.port,
+    )
+    if file is None or not table.power():
+        return table, None
+    if not asked.dry_run:
+        agree_to(file)
+    return table, file.path
 
 
 def run_flash(plan: FlashPlan, timeout_s: float) -> None:
@@ -143,7 +168,7 @@ def serial_port(text: str) -> Serial | None:
         return None
     if text.startswith(("serial:", "serial+")):
         place = parse_place(text)
-    elif text in read_configuration().targets:
+    elif text in named_targets()[0]:
         place = resolve_target(text).place
     else:
         place = Serial(url=text)

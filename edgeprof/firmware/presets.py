@@ -1,16 +1,12 @@
-"""How flash tools are called, as data: `data/flash_tools.toml`, and the `[flash]` table of `edgeprof.toml`."""
+"""How flash tools are called, as data: `data/flash_tools.toml`."""
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
-
-from edgeprof.errors import FileUnreadable, UsageError
-from edgeprof.targets import configuration_file
 
 PRESETS = Path(__file__).parents[1] / "data" / "flash_tools.toml"
 
@@ -39,34 +35,7 @@ class Presets(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ports: dict[str, dict[str, PortOfTool]]
 
 
-class FlashTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A `[flash]` table: what options would say."""
-
-    tool: str = ""
-    command: str | list[str] = ""
-    port: str = ""
-    uid: str = ""
-    chip: str = ""
-
-
-class _File(Struct, frozen=True, kw_only=True):
-    flash: FlashTable = FlashTable()
-
-
 @cache
 def read_presets() -> Presets:
     """Return the tools that edgeprof knows."""
     return msgspec.toml.decode(PRESETS.read_bytes(), type=Presets)
-
-
-def read_flash_table() -> FlashTable:
-    """Return the `[flash]` table of the nearest `edgeprof.toml`; without one, an empty one."""
-    path = configuration_file()
-    if path is None:
-        return FlashTable()
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File).flash
-    except OSError as error:
-        raise FileUnreadable(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: {error}") from error

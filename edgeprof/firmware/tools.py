@@ -50,11 +50,10 @@ def run_tool(
     except OSError as error:
         raise ToolFailed(f"{name} cannot be started: {error}", hint=f"tried: {shlex.join(arguments)}") from error
     if ended is None:
-        what = f"was not done after {timeout_s:g} s and was ended"
-        raise ToolFailed(f"{name} {what}{_last_lines(path)}", hint="--timeout gives it more time")
+        raise _failed(f"{name} was not done after {timeout_s:g} s and was ended", path, "--timeout gives it more time")
     if ended:
         what = f"ended with {ended}" if ended > 0 else f"was killed by signal {-ended}"
-        raise ToolFailed(f"{name} {what}{_last_lines(path)}", hint=f"all that it said: {path}")
+        raise _failed(f"{name} {what}", path, f"all that it said: {path}")
 
 
 def _run(arguments: Sequence[str], timeout_s: float, output: int, environment: Mapping[str, str] | None) -> int | None:
@@ -87,7 +86,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _last_lines(path: Path) -> str:
-    lines = [line.rstrip() for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
-    shown = ["".join(letter if letter.isprintable() or letter == "\t" else "�" for letter in line) for line in lines]
-    return "".join(f"\n  {line}" for line in shown[-LAST_LINES:]) if shown else "; it said nothing"
+def _failed(message: str, log: Path, hint: str) -> ToolFailed:
+    """Return the failure with the last lines that the program wrote."""
+    lines = [line.rstrip().expandtabs() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    told = message if lines else f"{message}; it said nothing"
+    return ToolFailed(told, hint=hint, said=lines[-LAST_LINES:])

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from edgeprof.battery.inputs import refuse_undeclared
 from edgeprof.battery.options import REGULATORS, BatteryOptions
-from edgeprof.boards import list_boards, load_board
+from edgeprof.boards import board_file, list_boards, load_board
 from edgeprof.errors import UnknownName, UsageError, did_you_mean
 from edgeprof.estimate.confidence import core_class
 from edgeprof.fitting.costs import Evidence
@@ -91,7 +91,18 @@ def ask_fit(  # noqa: PLR0913  one keyword an option of the command line
     measured = _measured(calibrate_with, chosen, engine, model, use_history=use_history)
     evidence = Evidence(measured.scales, measured.measured, calibrations, npu or "", model)
     found = fit_boards(graph, chosen, question=Question(engine, lives, wanted, evidence))
-    return replace(found, assumptions=(*found.assumptions, *measured.notes))
+    return _with_files(replace(found, assumptions=(*found.assumptions, *measured.notes)))
+
+
+def _with_files(fit: Fit) -> Fit:
+    """Say which file describes a board where it is none of those that ship."""
+    folders = board_folders()
+    files = {each.board: board_file(each.board, folders) for each in (*fit.boards, *fit.left_out)}
+    told = tuple(f"board {name}: the facts are those of {file}" for name, file in files.items() if file)
+    boards, left_out = (
+        tuple(replace(each, file=files[each.board]) for each in some) for some in (fit.boards, fit.left_out)
+    )
+    return replace(fit, boards=boards, left_out=left_out, assumptions=(*fit.assumptions, *told))
 
 
 def _check_npu(name: str) -> None:

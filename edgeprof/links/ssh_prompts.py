@@ -7,6 +7,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from edgeprof.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -51,4 +53,4 @@ class Prompts:
 
 def _ask(question: str) -> str:
     with _ASKING:
-        return getpass.getpass(question, stream=sys.stderr)
+        return getpass.getpass(printable(question), stream=sys.stderr)

@@ -84,6 +84,7 @@ class BoardFit(Struct, frozen=True, kw_only=True):
     """A model against one board. `metrics` holds estimates too; one that is not known is null with its reason.
 
     `engine` executes the model there; `confidence` says how the question stands to the data behind the latency.
+    `file` describes the board where that is none of those that ship.
     `does_it` is false where a wish is not met, null where what was wished for is not known; `unmet` says which and why.
     """
 
@@ -99,6 +100,7 @@ class BoardFit(Struct, frozen=True, kw_only=True):
     price_usd: float | None = None
     does_it: bool | None = None
     unmet: tuple[str, ...] = ()
+    file: str | None = None
 
 
 class Fit(Struct, frozen=True, kw_only=True):

@@ -226,23 +226,31 @@ class Tool(Struct, frozen=True, kw_only=True):
 
 
 class TargetUsed(Struct, frozen=True, kw_only=True):
-    """Where the model ran: the target as given, the link that reached it, and the basis that the user declared."""
+    """Where the model ran: the target as given, the link that reached it, and the basis that the user declared.
+
+    `file` is the `edgeprof.toml` that names it, where one does.
+    """
 
     name: str
     link: str
     agent: str = ""
     protocol: str = ""
     basis: Literal["emulated", "simulated"] | None = None
+    file: str | None = None
 
 
 class BoardUsed(Struct, frozen=True, kw_only=True):
-    """The board: its id where it is a known one, what it calls itself, and its power mode where it has one."""
+    """The board: its id where it is a known one, what it calls itself, and its power mode where it has one.
+
+    `file` describes it, where that is none of those that ship.
+    """
 
     id: str | None
     name: str
     kind: str
     power_mode: str | None = None
     identity: dict[str, Json] = {}
+    file: str | None = None
 
 
 class RuntimeUsed(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from edgeprof.report.drawing import drawn
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -22,6 +24,7 @@ FORMATS = {
 """Each module has `render(results) -> str`; it is imported when its format is asked for."""
 
 
+@drawn
 def render(results: Sequence[Result], format_name: str) -> str:
     """Return one or several results in a format."""
     module = import_module(FORMATS[format_name])

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgeprof.report.columns import Cell, Column, columns, page, printable, wrapped
+from edgeprof.printable import printable
+from edgeprof.report.columns import Cell, Column, columns, page, wrapped
+from edgeprof.report.drawing import drawn
 from edgeprof.report.escaping import escape
 from edgeprof.units import format_charge, format_current, format_life, format_span
 
@@ -22,6 +24,7 @@ STYLES = {"PASS": "green", "WARN": "yellow", "FAIL": "red", "SKIP": "dim", "INCO
 ORIGINS = {"given": "declared", "measured": "measured", "data": "from data", "assumed": "ASSUMED"}
 
 
+@drawn
 def render_battery(report: BatteryReport, format_name: str) -> str:
     """Return the report in a format."""
     match format_name:
@@ -37,6 +40,7 @@ def render_battery(report: BatteryReport, format_name: str) -> str:
             return "\n".join(_table(page(), report))
 
 
+@drawn
 def render_cells(format_name: str) -> str:
     """Return the library of cells."""
     from edgeprof.battery.cells import list_cells  # noqa: PLC0415  only for the list

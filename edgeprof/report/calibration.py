@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgeprof.calibration.ceilings import WEIGHTS, unit_seconds
-from edgeprof.report.columns import Column, columns, page, printable, wrapped
+from edgeprof.printable import printable
+from edgeprof.report.columns import Column, columns, page, wrapped
+from edgeprof.report.drawing import drawn
 from edgeprof.report.escaping import escape
 from edgeprof.units import format_duration
 
@@ -21,6 +23,7 @@ LEAST_CALL_S = 1e-9
 """A cost below it is none: a kind's time is in another of its figures then, in values written or weights read."""
 
 
+@drawn
 def render_calibrations(calibrations: Sequence[Calibration], format_name: str) -> str:
     """Return calibrations in a format."""
     if format_name == "json":
@@ -79,6 +82,7 @@ def _time(calibration: Calibration, fitted: FittedDtype, kind: str) -> str:
 # ── predictions ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@drawn
 def render_predictions(predictions: Sequence[Prediction], format_name: str) -> str:
     """Return predictions in a format."""
     if format_name == "json":

@@ -8,6 +8,7 @@ import msgspec
 from rich.text import Text
 
 from edgeprof.report.console import captured, text_console
+from edgeprof.report.drawing import drawn
 
 if TYPE_CHECKING:
     from edgeprof.records.checks import Diagnosis
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 STYLES = {"OK": "green", "WARN": "yellow", "MISSING": "bold red"}
 
 
+@drawn
 def render_diagnosis(diagnosis: Diagnosis, format_name: str) -> str:
     """Return one line a finding, with its remedy and cost below where there is something to do."""
     if format_name == "json":

@@ -7,6 +7,8 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgeprof.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -85,11 +87,6 @@ def wrapped(text: str, width: int) -> list[str]:
         else:
             line = f"{line} {rest}".strip()
     return [*lines, line] if line or not lines else lines
-
-
-def printable(text: str) -> str:
-    """Return the text without what would move the cursor or change colours: names come from files."""
-    return text if text.isprintable() else "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
 def _cell(cell: Cell | str) -> Cell:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgeprof.report.comparison_words import heading
+from edgeprof.report.drawing import drawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from edgeprof.records.comparison import Comparison
 
 
+@drawn
 def render_comparisons(found: Sequence[Comparison], format_name: str, *, whole: bool = False) -> str:
     """Return the comparisons in a format; `whole` also draws what is the same and what cannot be told."""
     return FORMATS[format_name](found, whole)

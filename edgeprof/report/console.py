@@ -23,6 +23,7 @@ def text_console() -> Console:
         width=max(width, 72),
         highlight=False,
         emoji=False,
+        markup=False,
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING
 
+from edgeprof.report.escaping import csv_text
 from edgeprof.report.overhead import overhead_reason, overhead_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from edgeprof.records.result import Result
 
@@ -23,17 +22,14 @@ def render(results: Sequence[Result]) -> str:
 
     What is not known has an empty value and a reason.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for result in results:
-        where = (result.model.name, result.target.name, result.board.id or result.board.name)
-        for name, metric in result.metrics.items():
-            figures = (metric.value, metric.low, metric.high, metric.basis, metric.count, metric.reason)
-            writer.writerow([*where, name, *["" if value is None else value for value in figures]])
-        for name, taken in overhead_rows(result).items():
-            told = (
-                ("", "", "", "", "", overhead_reason(result, name)) if taken is None else (taken, "", "", BASIS, "", "")
-            )
-            writer.writerow([*where, name, *told])
-    return out.getvalue().rstrip("\n")
+    return csv_text([COLUMNS, *(row for result in results for row in _rows(result))])
+
+
+def _rows(result: Result) -> Iterator[Sequence[object]]:
+    where = (result.model.name, result.target.name, result.board.id or result.board.name)
+    for name, metric in result.metrics.items():
+        figures = (metric.value, metric.low, metric.high, metric.basis, metric.count, metric.reason)
+        yield [*where, name, *["" if value is None else value for value in figures]]
+    for name, taken in overhead_rows(result).items():
+        told = ("", "", "", "", "", overhead_reason(result, name)) if taken is None else (taken, "", "", BASIS, "", "")
+        yield [*where, name, *told]

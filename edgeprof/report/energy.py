@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgeprof.metrics import REGISTRY
-from edgeprof.report.columns import Cell, Column, columns, page, printable, wrapped
+from edgeprof.printable import printable
+from edgeprof.report.columns import Cell, Column, columns, page, wrapped
+from edgeprof.report.drawing import drawn
 from edgeprof.report.escaping import escape
 from edgeprof.report.rows import row_of
 from edgeprof.units import format_duration, format_value
@@ -25,6 +27,7 @@ SHOWN_WINDOWS = 20
 HEAD = ("window", "from", "length", "energy", "average", "idle", "an inference", "above idle")
 
 
+@drawn
 def render_energy(report: EnergyReport, format_name: str) -> str:
     """Return the report in a format."""
     match format_name:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeprof.report.console import VERDICT_STYLES, captured, text_console
+from edgeprof.report.drawing import drawn
 from edgeprof.report.escaping import escape
 from edgeprof.units import format_bytes
 
@@ -23,6 +24,7 @@ SHOWN = 20
 MARKS = {"PASS": "✅", "WARN": "⚠️", "FAIL": "❌", "SKIP": "⏭️", "INCONCLUSIVE": "❔"}
 
 
+@drawn
 def render_check(report: CheckReport, format_name: str) -> str:
     """Return the report in a format."""
     match format_name:

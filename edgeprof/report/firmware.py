@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from edgeprof.report.columns import Cell, Column, columns, page, wrapped
+from edgeprof.report.drawing import drawn
 from edgeprof.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Flashed(Struct, frozen=True, kw_only=True):
     agent: AgentIdentified | None
 
 
+@drawn
 def render_listing(listing: Listing, format_name: str) -> str:
     """Return what ships and what can be built."""
     if format_name == "json":
@@ -58,6 +60,7 @@ def render_listing(listing: Listing, format_name: str) -> str:
     return "\n".join([*lines, f"sources: {listing.sources}"])
 
 
+@drawn
 def render_built(built: Built, format_name: str) -> str:
     """Return what was built, by section."""
     if format_name == "json":
@@ -76,6 +79,7 @@ def render_built(built: Built, format_name: str) -> str:
     )
 
 
+@drawn
 def render_plan(plan: FlashPlan, format_name: str) -> str:
     """Return what would be done."""
     if format_name == "json":
@@ -85,11 +89,14 @@ def render_plan(plan: FlashPlan, format_name: str) -> str:
     return shlex.join(plan.arguments)
 
 
+@drawn
 def render_flashed(flashed: Flashed, format_name: str) -> str:
     """Return what was flashed and who answered."""
     if format_name == "json":
         return _json(flashed)
     lines = [f"{flashed.plan.image}: flashed with {flashed.plan.tool} in {format_duration(flashed.took_s)}"]
+    if flashed.plan.file:
+        lines.append(f"as {flashed.plan.file} says")
     agent = flashed.agent
     if agent is None:
         return "\n".join([*lines, "not asked who answers: --port names the serial port to ask on"])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgeprof.printable import printable
 from edgeprof.records.inspection import LATENCY, LIFE
-from edgeprof.report.columns import Cell, Column, Page, columns, page, printable, wrapped
-from edgeprof.report.escaping import escape
+from edgeprof.report.columns import Cell, Column, Page, columns, page, wrapped
+from edgeprof.report.drawing import drawn
+from edgeprof.report.escaping import csv_text, escape
 from edgeprof.report.fit_words import (
     TITLES,
     estimated_names,
@@ -38,6 +38,7 @@ OWN = ("energy an inference", "latency", "supply voltage")
 """Assumptions on a battery that each board has its own of."""
 
 
+@drawn
 def render_fit(fit: Fit, format_name: str) -> str:
     """Return verdicts and estimates in a format."""
     match format_name:
@@ -126,20 +127,18 @@ def _hanging(text: str, width: int) -> list[str]:
 
 
 def _csv(fit: Fit) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("board", "verdict", "metric", "finding", "needs", "has", "reason"))
+    rows: list[Sequence[object]] = [("board", "verdict", "metric", "finding", "needs", "has", "reason")]
     for board in (*fit.boards, *fit.left_out):
         for finding in board.findings:
             value = "" if finding.value is None else finding.value
             has = "" if finding.threshold is None else finding.threshold
-            writer.writerow((board.board, board.verdict, finding.metric, finding.verdict, value, has, finding.reason))
+            rows.append((board.board, board.verdict, finding.metric, finding.verdict, value, has, finding.reason))
         for name in estimated_names(fit):
             metric = board.metrics.get(name)
             value = "" if metric is None or metric.value is None else metric.value
             reason = "" if metric is None else metric.reason or metric.method
-            writer.writerow((board.board, board.verdict, name, metric.basis if metric else "", value, "", reason))
-    return out.getvalue().rstrip("\n")
+            rows.append((board.board, board.verdict, name, metric.basis if metric else "", value, "", reason))
+    return csv_text(rows)
 
 
 def _markdown(fit: Fit) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgeprof.printable import REPLACED, printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -55,7 +57,8 @@ def summary(markdown: str, already_bytes: int = 0) -> str:
 
 def _text(text: str) -> str:
     """Escape what would end the command or start another one."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return printable(escaped).replace("##[", f"#{REPLACED}[")
 
 
 def _property(text: str) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from edgeprof.metrics import metric_kind
 from edgeprof.report.console import captured, text_console
+from edgeprof.report.drawing import drawn
 from edgeprof.units import format_value
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 BAR_CELLS = 40
 
 
+@drawn
 def render_entries(entries: Sequence[Entry], shown: Sequence[str], format_name: str, *, chosen: bool = False) -> str:
     """Return kept results with some of their figures; `chosen`: of all that are kept, those that options name."""
     if format_name == "json":
@@ -43,6 +45,7 @@ def render_entries(entries: Sequence[Entry], shown: Sequence[str], format_name: 
     return _drawn(table)
 
 
+@drawn
 def render_trend(metric: str, points: Sequence[Point], found: Sequence[Step], format_name: str) -> str:
     """Return one metric over time: a line a result, a bar from 0, and the steps."""
     by_place = {step.at: step for step in found}

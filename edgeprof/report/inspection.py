@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgeprof.report.columns import Cell, Column, Page, columns, page, printable, wrapped
-from edgeprof.report.escaping import escape
+from edgeprof.printable import printable
+from edgeprof.report.columns import Cell, Column, Page, columns, page, wrapped
+from edgeprof.report.drawing import drawn
+from edgeprof.report.escaping import csv_text, escape
 from edgeprof.report.rows import row_of
 from edgeprof.units import format_bytes, format_duration
 
@@ -24,6 +24,7 @@ TOP = 40
 CURVE_ROWS = 32
 
 
+@drawn
 def render_inspection(inspection: Inspection, format_name: str, *, sort: str = "order", top: int | None = TOP) -> str:
     """Return an inspection in a format; table and Markdown show `top` operators, the others all."""
     match format_name:
@@ -183,14 +184,12 @@ def _shape(shape: Sequence[int | None] | None) -> str:
 
 
 def _inspection_csv(inspection: Inspection) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    columns = ("name", "type", "dtype", "parameters_count", "macs_count", "weights_bytes", "output_bytes", "live_bytes")
-    writer.writerow(("index", *columns))
-    for index, row in enumerate(inspection.operators):
-        figures = (row.parameters_count, row.macs_count, row.weights_bytes, row.output_bytes, row.live_bytes)
-        writer.writerow([index, row.name, row.type, row.dtype, *["" if v is None else v for v in figures]])
-    return out.getvalue().rstrip("\n")
+    names = ("name", "type", "dtype", "parameters_count", "macs_count", "weights_bytes", "output_bytes", "live_bytes")
+    rows = (
+        [index, *("" if (value := getattr(row, name)) is None else value for name in names)]
+        for index, row in enumerate(inspection.operators)
+    )
+    return csv_text([("index", *names), *rows])
 
 
 def _inspection_markdown(inspection: Inspection, sort: str, top: int | None) -> str:

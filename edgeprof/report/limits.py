@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeprof.report.console import captured, text_console
+from edgeprof.report.drawing import drawn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from edgeprof.judging.profiles import Profile
 
 
+@drawn
 def render_profiles(profiles: Sequence[Profile], format_name: str) -> str:
     """Return one line a profile."""
     if format_name == "json":
@@ -29,6 +31,7 @@ def render_profiles(profiles: Sequence[Profile], format_name: str) -> str:
     return captured(console)
 
 
+@drawn
 def render_profile(profile: Profile, format_name: str) -> str:
     """Return every limit of a profile with its tier, the bases that it accepts, and its source."""
     if format_name == "json":

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeprof.report.console import VERDICT_STYLES, captured, text_console
+from edgeprof.report.drawing import drawn
 from edgeprof.report.escaping import escape
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ MARKS = {"ticked": "[x]", "failed": "[!]", "not measured": "[?]", "open": "[ ]"}
 LEGEND = "[x] proven  [!] the evidence is against it  [?] edgeprof can measure it  [ ] yours to tick"
 
 
+@drawn
 def render_readiness(report: ReadinessReport, format_name: str, *, detailed: bool = True) -> str:
     """Return the report in a format; the table and Markdown show the checklists only where `detailed`."""
     match format_name:

@@ -127,6 +127,10 @@ def _warning(warned: Warned) -> Text:
 
 def _foot(result: Result) -> str:
     parts = [f"{result.plan.inputs}", f"edgeprof {result.tool.version}", result.created]
+    if result.board.file:
+        parts.insert(0, f"board {result.board.id}: {result.board.file}")
+    if result.target.file:
+        parts.insert(0, f"target {result.target.name}: {result.target.file}")
     noise = result.breakdowns.get("noise", {})
     if noise:
         first = next(iter(noise.values()))

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeprof.report.console import captured, text_console
+from edgeprof.report.drawing import drawn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from edgeprof.examining.reachable import Reachable
 
 
+@drawn
 def render_targets(targets: Sequence[Reachable], format_name: str) -> str:
     """Return one line a target."""
     if format_name == "json":

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from edgeprof import __version__
 from edgeprof.file_names import written
-from edgeprof.identify import board_used, mismatch
+from edgeprof.identify import board_used, mismatch, other_file
 from edgeprof.records.result import (
     BoardUsed,
     Environment,
@@ -62,7 +62,7 @@ def begun_result(
         variant=None,
         tool=Tool(name="edgeprof", version=__version__, command=tuple(map(written, command))),
         model=model_facts(graph) if graph else FIRMWARE_MODEL,
-        target=TargetUsed(name=target.name, link=link_name(target.place), basis=target.basis),
+        target=TargetUsed(name=target.name, link=link_name(target.place), basis=target.basis, file=target.file),
         board=BoardUsed(
             id=board.id if board else None,
             name=board.name if board else target.name,
@@ -95,12 +95,13 @@ def filled_result(
         not measured.complete and measured.failure != "unsupported" for measured in measurement.passes
     )
     metrics = {**begun.metrics, **_metrics(measurement, begun.plan)}
+    used = board_used(board, measurement, begun.target.name, folders)
     return replace(
         begun,
         status="partial" if partial else "complete",
         model=_named_by_the_board(begun.model, measurement),
         target=replace(begun.target, agent=measurement.agent, protocol=measurement.protocol),
-        board=board_used(board, measurement, begun.target.name, folders),
+        board=used,
         runtime=_runtime_used(begun.plan, measurement),
         environment=_environment(measurement),
         metrics=metrics,
@@ -111,6 +112,7 @@ def filled_result(
         warnings=(
             *_broken_off(failure),
             *mismatch(board, measurement, folders),
+            *other_file(used, folders),
             *begun.warnings,
             *warnings_of(measurement),
             *sensor_warnings(measurement),

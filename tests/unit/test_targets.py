@@ -101,11 +101,13 @@ basis = "emulated"
 """
 
 
-def test_a_name_from_edgeprof_toml_in_a_folder_above_is_found(here: Path) -> None:
+def test_a_name_from_edgeprof_toml_in_a_folder_above_is_found(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here.parent / "edgeprof.toml").write_text(TOML)
     target = resolve_target("lab-pi")
     assert (target.name, target.place, target.board) == ("lab-pi", Ssh(host="lab", user="pi"), "raspberry-pi-5")
     assert target.basis == "emulated"
+    assert target.file == str(here.parent / "edgeprof.toml")
+    monkeypatch.setenv("EDGEPROF_TRUST_CONFIG", "1")
     assert board_folders() == (here.parent / "our-boards",)
 
 
