@@ -92,6 +92,8 @@ def estimate_latency(
     if not clock_hz or clock_hz <= 0:
         return unknown("the clock of the core is not known")
     dense, reduced = (sum(operator_cycles(fitted, features, core, engine, drops=drops)) for drops in (False, True))
+    if not dense:
+        return unknown("nothing of the model is left to be computed when it runs: all of it is constant")
     light = _light_share(fitted, features, core, engine)
     if light > MOST_LIGHT_SHARE:
         return unknown(f"{light:.0%} of the work is in operators that no measured model has")
