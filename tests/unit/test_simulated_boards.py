@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -285,3 +287,28 @@ def test_another_board_cannot_be_named_beside_a_simulated_one(kws: Path) -> None
     with pytest.raises(UsageError, match="simulates Raspberry Pi 5, and ST NUCLEO-L4R5ZI is named"):
         edgeprof.profile(kws, "sim:raspberry-pi-5", board="nucleo-l4r5zi", runs=5)
     assert edgeprof.profile(kws, "sim:nucleo-l4r5zi", board="nucleo-l4r5zi", runs=5).board.id == "nucleo-l4r5zi"
+
+
+def test_boards_are_read_by_many_threads_at_once_in_a_fresh_process() -> None:
+    script = """
+import sys, threading
+import edgeprof
+sys.setswitchinterval(1e-6)
+start, ended = threading.Barrier(12), []
+def run(name):
+    start.wait()
+    ended.append(edgeprof.profile(sys.argv[1], f"sim:{name}", runs=1, memory=False, history=False).status)
+boards = ("nucleo-l4r5zi", "nucleo-h743zi", "raspberry-pi-5", "raspberry-pi-4b") * 3
+threads = [threading.Thread(target=run, args=(name,)) for name in boards]
+for each in threads: each.start()
+for each in threads: each.join()
+print(ended.count("complete"))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script, EXAMPLES / "kws_int8.tflite"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (run.returncode, run.stdout) == (0, "12\n"), run.stderr
