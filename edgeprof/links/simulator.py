@@ -145,6 +145,8 @@ class SimulatedBoard:
                     self._sleep(0.05)
             case "disconnect":
                 raise Disconnected
+            case _:
+                pass  # the other faults are not those of a frame
 
     def _fail(self, run: int, code: str, text: str) -> None:
         self._say(wire.Failed(run, wire.FAILURES.index(code), text))

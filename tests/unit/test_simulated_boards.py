@@ -32,6 +32,7 @@ from edgeprof.targets import Sim, declared_clock_hz, parse_place
 
 if TYPE_CHECKING:
     from edgeprof.model.graph import Graph
+    from edgeprof.records.board import BoardKind
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = REPOSITORY / "examples" / "models"
@@ -120,9 +121,9 @@ def test_a_plus_in_the_name_of_an_engine_may_be_written_as_it_is(text: str) -> N
 def test_cores_that_are_not_in_the_list_are_not_taken_for_others_whose_name_begins_alike() -> None:
     graph = graph_of(EXAMPLES / "kws_int8.tflite")
 
-    def drawn(model: str, kind: str) -> str:
+    def drawn(model: str, kind: BoardKind) -> str:
         core = Core(name="cpu", model=model, max_clock_hz=10**9)
-        board = Board(id="mine", name="Mine", vendor="", kind=kind, cores=(core,))  # type: ignore[arg-type]  two words
+        board = Board(id="mine", name="Mine", vendor="", kind=kind, cores=(core,))
         return simulated_costs(board, graph, simulated_engine(board)).drawn_from
 
     for model in ("cortex-a720", "cortex-a55", "carmel", "neoverse-v3ae"):
