@@ -7,11 +7,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 
 from msgspec.structs import replace
 
 from edgeprof.errors import EdgeprofError, OutputUnwritable, UsageError, did_you_mean
+from edgeprof.estimate.coefficients import Coefficients
 from edgeprof.installing.offering import make_offer
 from edgeprof.judging.checking import check
 from edgeprof.judging.profiles import read_limits
@@ -24,9 +25,10 @@ from edgeprof.profiling.preparing import IN_FIRMWARE, board_of, prepare
 from edgeprof.profiling.running import Stop, measure, raise_fatal
 from edgeprof.profiling.runtime_choice import choice_warnings
 from edgeprof.profiling.sweeping import Variant, parse_sweep, run_variants, variants
+from edgeprof.records.known import make_known
 from edgeprof.store import check_writable, kept_result, new_id, now
 from edgeprof.summary.results import begun_result, guessed_shapes
-from edgeprof.targets import Emu, Qemu, Sim, resolve_target, ssh_place
+from edgeprof.targets import Configuration, Emu, Place, Qemu, Sim, resolve_target, ssh_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,6 +96,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     is over; without it the recorder has to write the file while the run goes on.
     """
     options = _with_asked(options, asked)
+    make_known(Coefficients, Configuration, *get_args(Place))
     ready = prepare(
         model, target, board=board, options=options, shapes=shapes, inputs=inputs,
         outputs=outputs is not None, battery=battery,

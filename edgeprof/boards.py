@@ -21,6 +21,7 @@ from edgeprof.bounded import read_bounded
 from edgeprof.configuration import tell
 from edgeprof.errors import EdgeprofError, UnknownName, UsageError, did_you_mean
 from edgeprof.records.board import FLASH_KINDS, INTERNAL_RAM_KINDS, Board, MemoryRegion, PowerMode, Source
+from edgeprof.units import PLAUSIBLE_CLOCK_HZ
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 LARGEST_FILE_BYTES = 1 << 20
 _KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_PLAUSIBLE_CLOCK_HZ = (1_000_000, 6_000_000_000)
 _TOO_WIDE_TO_BE_A_SOURCE = ("memory", "cores", "accelerators", "power")
 
 
@@ -199,7 +199,7 @@ def ranges_are_in_order(board: Board) -> Iterator[str]:
 
 def clocks_are_plausible(board: Board) -> Iterator[str]:
     """Check that clocks are in hertz: 1 MHz to 6 GHz."""
-    lowest, highest = _PLAUSIBLE_CLOCK_HZ
+    lowest, highest = PLAUSIBLE_CLOCK_HZ
     for field, figure in _figures(board):
         if field.endswith("clock_hz") and not lowest <= figure <= highest:
             yield f"{field} is {figure}"

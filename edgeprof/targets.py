@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from edgeprof.configuration import find_configuration, must_be_trusted, tell
 from edgeprof.errors import UnknownName, UsageError, did_you_mean
+from edgeprof.units import PLAUSIBLE_CLOCK_HZ, parse_frequency
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,10 +37,15 @@ class Ssh(Struct, frozen=True, kw_only=True, tag="ssh"):
 
 
 class Sim(Struct, frozen=True, kw_only=True, tag="sim"):
-    """A simulated board; `fault` strikes after `after` samples, `pace` 1 takes as long as the board would."""
+    """A simulated board; `fault` strikes after `after` samples, `pace` 1 takes as long as the board would.
+
+    `engine` empty: the one that `fit` takes. `clock` is declared by the user, with its unit: `150MHz`.
+    """
 
     board: str
     seed: int = 0
+    engine: str = ""
+    clock: str = ""
     fault: str = ""
     after: int = 0
     pace: float = 0.0
@@ -173,9 +179,7 @@ def parse_place(text: str) -> Place | None:
         case "ssh":
             return _ssh(text)
         case "sim":
-            if not parts.path:
-                raise UsageError(f"target {text!r} names no board", hint="edgeprof boards list")
-            return _decode(text, Sim, {"board": parts.path, **_query(text, parts.query)})
+            return _sim(text, parts.path, parts.query)
         case "qemu" | "emu":
             return _emulated(text, parts.scheme, parts.path)
         case scheme if scheme.partition("+")[0] in {"serial", "mlperf-tiny"}:
@@ -186,6 +190,41 @@ def parse_place(text: str) -> Place | None:
             raise UnknownName(
                 f"unknown kind of target {scheme!r} in {text!r}", hint=f"a target is {', '.join(SCHEMES)}"
             )
+
+
+def _sim(text: str, board: str, query: str) -> Sim:
+    if not board:
+        raise UsageError(f"target {text!r} names no board", hint="edgeprof boards list")
+    options = _query(text, query)
+    if "engine" in options:  # a plus is a blank in a query, and no engine has a blank in its name
+        options["engine"] = options["engine"].replace(" ", "+")
+    for name in ("engine", "clock"):
+        if options.get(name) == "":
+            raise UsageError(f"target {text!r}: {name}= is empty", hint=f"sim:{board}?{SIM_EXAMPLES[name]}")
+    place = _decode(text, Sim, {"board": board, **options})
+    declared_clock_hz(place)
+    return place
+
+
+SIM_EXAMPLES = {"engine": "engine=tflm+cmsis-nn", "clock": "clock=150MHz"}
+
+
+def declared_clock_hz(place: Sim) -> float | None:
+    """Return the clock that a simulated board is declared to run at, None where none is declared."""
+    if not place.clock:
+        return None
+    given = f"sim:{place.board}: clock={place.clock}"
+    hint = f"sim:{place.board}?{SIM_EXAMPLES['clock']}"
+    if not place.clock.strip().lower().endswith("hz"):
+        raise UsageError(f"{given} is no frequency with its unit", hint=hint)
+    lowest, highest = PLAUSIBLE_CLOCK_HZ
+    try:
+        clock_hz = parse_frequency(place.clock)
+    except UsageError as error:
+        raise UsageError(f"{given}: {error.message}", hint=hint) from error
+    if not lowest <= clock_hz <= highest:
+        raise UsageError(f"{given}: {lowest / 1e6:g} MHz to {highest / 1e9:g} GHz is a core's clock", hint=hint)
+    return clock_hz
 
 
 def _emulated(text: str, scheme: str, name: str) -> Qemu | Emu:
@@ -245,9 +284,14 @@ def _ssh(text: str) -> Ssh:
 
 def _query(text: str, query: str) -> dict[str, str]:
     try:
-        return dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError as error:
         raise UsageError(f"target {text!r}: {query!r} is not NAME=VALUE&NAME=VALUE") from error
+    options = dict(pairs)
+    if len(options) < len(pairs):
+        twice = next(name for name in options if sum(name == given for given, _ in pairs) > 1)
+        raise UsageError(f"target {text!r}: {twice}= is given twice")
+    return options
 
 
 def _decode(text: str, kind: type[P], values: Mapping[str, object]) -> P:

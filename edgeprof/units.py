@@ -24,6 +24,8 @@ _DURATIONS = {
 _SIZES = {
     "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
 }  # fmt: skip
+PLAUSIBLE_CLOCK_HZ = (1_000_000, 6_000_000_000)
+"""What the core of a board that runs models can be clocked with."""
 _FREQUENCIES = {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}
 _CURRENTS = {"A": 1.0, "mA": 1e-3, "uA": 1e-6, "µA": 1e-6, "nA": 1e-9}
 _VOLTAGES = {"V": 1.0, "mV": 1e-3}

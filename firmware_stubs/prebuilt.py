@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -20,7 +21,9 @@ PORTS = {"cortex-m3": "mps2-an385", "cortex-m4": "mps2-an386", "cortex-m7": "mps
 
 def main(arguments: list[str]) -> int:
     """Build and record."""
-    write_prebuilt(Path(arguments[0]) if arguments else SHIPPED, dict(os.environ))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=SHIPPED, help="where the files go")
+    write_prebuilt(parser.parse_args(arguments).folder, dict(os.environ))
     return 0
 
 

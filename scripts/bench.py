@@ -9,6 +9,7 @@ disturbs both. A section is a module `bench_NAME.py` with `run() -> list[Row]` a
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from pathlib import Path
@@ -51,12 +52,14 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
 
 def main(arguments: Sequence[str]) -> int:
     """Run the named sections, or all, and print a table of each."""
-    unknown = [name for name in arguments if name not in SECTIONS]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all where none is named")
+    names = parser.parse_args(arguments).sections
+    unknown = [name for name in names if name not in SECTIONS]
     if unknown:
-        print(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}", file=sys.stderr)
-        return 2
+        parser.error(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
     rows = []
-    for name in arguments or SECTIONS:
+    for name in names or SECTIONS:
         began = time.monotonic()
         found = SECTIONS[name]()
         print(f"{name} ({time.monotonic() - began:.0f} s)")

@@ -8,6 +8,7 @@ model cannot do whole (depthwise operators that change the shape stay), the boun
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import tempfile
@@ -407,4 +408,6 @@ def _half_onnx(path: Path, half: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])) if len(sys.argv) > 1 else main())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suite", nargs="?", type=Path, default=SUITE, help="folder of the MLPerf Tiny models")
+    sys.exit(main(parser.parse_args().suite))

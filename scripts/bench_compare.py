@@ -8,6 +8,7 @@ of a model with itself, 50 with a true 5 %.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import math
@@ -255,6 +256,9 @@ def _failed_by(python: str, pairs: list[tuple[dict[str, float], dict[str, float]
 
 def main(arguments: Sequence[str]) -> int:
     """Run the named sections at their full size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", help="all where none is named")
+    names = parser.parse_args(arguments).sections
     with tempfile.TemporaryDirectory(prefix="edgeprof-bench-") as folder:
         short, long = models(Path(folder))
         sections: dict[str, Callable[[], list[Row]]] = {
@@ -268,7 +272,10 @@ def main(arguments: Sequence[str]) -> int:
             "edgegate-kws": lambda: beside_edgegate(short, 40),
             "edgegate-long": lambda: beside_edgegate(long, 40),
         }
-        for name in arguments or sections:
+        unknown = [name for name in names if name not in sections]
+        if unknown:
+            parser.error(f"no section {', '.join(unknown)}; there are {', '.join(sections)}")
+        for name in names or sections:
             print_rows(sections[name]())
     return 0
 

@@ -8,6 +8,7 @@ the clock around it. Answer, as JSON: the launch, and the achieved slowdown.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
@@ -35,7 +36,11 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str]) -> int:
     """Run one launch and print it."""
-    model, runtime, pairs, slower, threads = Path(arguments[0]), arguments[1], *map(float, arguments[2:5])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, kind in (("model", Path), ("runtime", str), ("pairs", float), ("slower", float), ("threads", float)):
+        parser.add_argument(name, type=kind)
+    asked = parser.parse_args(arguments)
+    model, runtime, pairs, slower, threads = asked.model, asked.runtime, asked.pairs, asked.slower, asked.threads
     graph = read_model(model)
     inputs = Path(f"{os.environ['BENCH_FOLDER']}/{model.stem}-{os.getpid()}.inputs")
     inputs.write_bytes(random_inputs(graph, 0).blob)

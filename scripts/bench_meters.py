@@ -8,6 +8,7 @@ ppk2-api (GPL-2.0) gets an environment of its own and runs in a process of its o
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -268,7 +269,11 @@ def write_fixture() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--write-fixture"]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("seconds", nargs="?", type=float, default=SECONDS)
+    parser.add_argument("--write-fixture", action="store_true", help="record what ppk2-api makes of some words")
+    asked = parser.parse_args()
+    if asked.write_fixture:
         write_fixture()
     else:
-        print_rows(run(float(sys.argv[1]) if sys.argv[1:] else SECONDS))
+        print_rows(run(asked.seconds))

@@ -6,6 +6,7 @@ which runs without being installed, installs the rest.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
 import subprocess
@@ -59,4 +60,6 @@ def fetch_pip(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where the project's environment is made")
+    sys.exit(main(parser.parse_args().folder))

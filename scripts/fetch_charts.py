@@ -6,6 +6,7 @@ them (Plot's file has isoformat, interval-tree-1d and binary-search-bounds built
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -45,13 +46,16 @@ BUILT_IN = (
 
 def main(arguments: list[str]) -> int:
     """Write the files; with --check only compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a file differs")
+    check = parser.parse_args(arguments).check
     try:
         wanted = chart_files()
     except NpmError as error:
         print(error, file=sys.stderr)
         return 1
     different = [name for name, content in wanted.items() if not _is(ASSETS / name, content)]
-    if "--check" in arguments:
+    if check:
         print("\n".join(f"{name} is not what npm has" for name in different) or "the chart library is what npm has")
         return 1 if different else 0
     for name in different:

@@ -5,6 +5,7 @@ apt checks the signatures of what it downloads; the libraries that this machine 
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 from pathlib import Path
@@ -71,4 +72,5 @@ def fetch_chromium(folder: Path = FOLDER, installed: Sequence[str] = INSTALLED) 
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     sys.exit(main())

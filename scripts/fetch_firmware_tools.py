@@ -6,6 +6,7 @@ signatures, dpkg unpacks them. About 60 MB are downloaded, once.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -57,4 +58,5 @@ def fetch_firmware_tools(
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     sys.exit(main())

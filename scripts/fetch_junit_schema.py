@@ -5,6 +5,7 @@ It comes with pytest's source distribution, whose own reports are tested against
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import shutil
 import subprocess
@@ -65,4 +66,5 @@ def _downloaded() -> bytes:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     sys.exit(main())

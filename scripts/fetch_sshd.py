@@ -6,6 +6,7 @@ it lacks; apt checks their signatures. `ssh-agent` comes the same way where ther
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 from pathlib import Path
@@ -124,4 +125,5 @@ def _owners(names: Sequence[str], debs: Path) -> list[str]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     sys.exit(main())

@@ -11,6 +11,7 @@ disk is built anew when what it is made from changes. There are no keys and no u
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import shutil
@@ -86,19 +87,21 @@ class VirtualPiFiles(NamedTuple):
 
 def main(arguments: Sequence[str]) -> int:
     """Build the disks of these suites, or of the first, and say what it took."""
-    suites = [word for word in arguments if word != "--wheels"] or SUITES[:1]
-    unknown = [suite for suite in suites if suite not in SUITES]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}; the first where none is")
+    parser.add_argument("--wheels", action="store_true", help="fetch the runtimes of its tests, too")
+    asked = parser.parse_args(arguments)
+    unknown = [suite for suite in asked.suites if suite not in SUITES]
     if unknown:
-        print(f"no suite {', '.join(unknown)}; there are {', '.join(SUITES)}", file=sys.stderr)
-        return 2
-    for suite in suites:
+        parser.error(f"no suite {', '.join(unknown)}; there are {', '.join(SUITES)}")
+    for suite in asked.suites or SUITES[:1]:
         began = time.monotonic()
         try:
             files = fetch_virtual_pi(suite)
         except FetchError as error:
             print(error, file=sys.stderr)
-            return 1 if os.environ.get("CI") or "--wheels" not in arguments else 0
-        if "--wheels" in arguments:
+            return 1 if os.environ.get("CI") or not asked.wheels else 0
+        if asked.wheels:
             fetch_wheels(suite)
         used = files.disk.stat().st_blocks * 512
         print(f"{files.disk}: {used / 1e6:.0f} MB, {time.monotonic() - began:.1f} s")

@@ -9,6 +9,7 @@ Nothing is downloaded but the index's answers. A version that is newer than the 
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import subprocess
@@ -145,4 +146,5 @@ def _newer(row: RuntimeWheel) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     sys.exit(main())

@@ -18,6 +18,7 @@ and leaves out the warnings, which depend on what else the machine does.
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import os
 import re
@@ -67,8 +68,11 @@ class CommandFailedError(Exception):
 
 def main(arguments: list[str]) -> int:
     """Write or check."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a block is out of date")
+    asked = parser.parse_args(arguments)
     readme = README.read_text(encoding="utf-8")
-    if arguments == ["--check"]:
+    if asked.check:
         stale = stale_blocks(readme)
         print("".join(stale) or "README.md is up to date\n", end="")
         return 1 if stale else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import struct
 import sys
@@ -14,8 +15,11 @@ HEADER = Path(__file__).resolve().parent.parent / "firmware_stubs" / "core" / "e
 
 def main(arguments: list[str]) -> int:
     """Write the header, or say whether it is current."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where the file is another one")
+    check = parser.parse_args(arguments).check
     wanted = header()
-    if arguments == ["--check"]:
+    if check:
         current = HEADER.is_file() and HEADER.read_text(encoding="utf-8") == wanted
         if not current:
             print(f"{HEADER} is not what edgeprof/wire.py says: run {sys.argv[0]}", file=sys.stderr)

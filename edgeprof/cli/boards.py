@@ -58,5 +58,6 @@ def validate_command(files: tuple[Path, ...]) -> int:
     wrong = [f"{path}: {message}" for path in checked for message in validate_file(path)]
     for line in wrong:
         say(line)
-    click.echo(f"{len(checked)} board files checked, {len(wrong)} findings")
+    files_checked = "1 board file" if len(checked) == 1 else f"{len(checked)} board files"
+    click.echo(f"{files_checked} checked, {len(wrong)} {'finding' if len(wrong) == 1 else 'findings'}")
     return 2 if wrong else 0

@@ -42,10 +42,11 @@ def side_of(result: Result, name: str = "") -> ComparedSide:
 
 def differences(base: Result, new: Result) -> tuple[Difference, ...]:
     """Return what besides the model differs; most of it makes latencies incomparable."""
+    clocks, engines = _simulated(base, new, "clock_hz"), _simulated(base, new, "engine")
     pairs = (
-        ("board", base.board.id or base.board.name, new.board.id or new.board.name, True),
+        ("board", _board(base) + clocks[0], _board(new) + clocks[1], True),
         ("basis", _basis(base), _basis(new), True),
-        ("runtime", _runtime(base), _runtime(new), True),
+        ("runtime", _runtime(base) + engines[0], _runtime(new) + engines[1], True),
         ("threads", _threads(base), _threads(new), True),
         ("CPUs", _cpus(base), _cpus(new), True),
         ("power mode", base.board.power_mode or "", new.board.power_mode or "", True),
@@ -87,6 +88,10 @@ def _inputs(result: Result) -> Shapes:
     return input_shapes(result.model.inputs, result.plan.shapes)
 
 
+def _board(result: Result) -> str:
+    return result.board.id or result.board.name
+
+
 def _basis(result: Result) -> str:
     names = ("latency_p50_s", *COUNTED)
     return next((m.basis for name in names if (m := result.metrics.get(name)) and m.value is not None), "")
@@ -100,6 +105,13 @@ def _runtime(result: Result) -> str:
     chosen = (runtime.detail.get(name) for name in ("delegate", "providers"))
     used = [", ".join(map(str, x)) if isinstance(x, list | tuple) else str(x) for x in chosen if x]
     return f"{runtime.name} ({'; '.join(used)})" if used else runtime.name
+
+
+def _simulated(base: Result, new: Result, name: str) -> tuple[str, str]:
+    """Return what a simulated board was made of, where both results say it and differ: older results say less."""
+    one, other = (str(side.runtime.detail.get(name, "")) if side.runtime else "" for side in (base, new))
+    unit = " Hz" if name == "clock_hz" else ""
+    return (f", {one}{unit}", f", {other}{unit}") if one and other and one != other else ("", "")
 
 
 def _version(result: Result) -> str:

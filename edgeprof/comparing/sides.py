@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from edgeprof.comparing.results import difference, input_differences, input_shapes
 from edgeprof.comparing.saved_results import refuse_differences
 from edgeprof.inputs import file_inputs, random_inputs
 from edgeprof.profiling.runtime_choice import settled_choice
 from edgeprof.summary.static import model_facts
-from edgeprof.targets import Emu, Local, Qemu, Sim, Ssh, resolve_target
+from edgeprof.targets import Emu, Local, MlperfTiny, Qemu, Serial, Sim, Ssh, resolve_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,8 +67,10 @@ def _for(target: Target, options: Options) -> Options:
             return options._replace(runs=None)
         case Sim():  # its launches are drawn apart, and stand for those that a real board is given in turns
             return options._replace(launches=max(options.launches, SIMULATED_LAUNCHES))
-        case _:
+        case Local() | Ssh() | Serial() | MlperfTiny():
             return options
+        case place:
+            assert_never(place)
 
 
 def refuse_unlike(graphs: Sequence[Graph], targets: Sequence[str], options: Sequence[Options], wanted: Wanted) -> None:

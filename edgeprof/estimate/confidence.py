@@ -50,20 +50,29 @@ def standing(
 
     `own` is what the data has of this core at the clock that is asked about, with this engine.
     """
-    found = coefficients.cores.get(core_class(core))
-    if found is None:
-        return _unknown(f"core class {core or 'unnamed'} is not in the data, which has {', '.join(coefficients.cores)}")
-    if engine not in coefficients.engines:
-        return _unknown(_unfitted(coefficients, engine))
-    if engine not in _family_engines(coefficients, found):
-        measured = ", ".join(name for name, other in coefficients.cores.items() if engine in other.engines)
-        return _unknown(f"{engine} was measured on {measured} only, whose instructions differ from those of {core}")
+    reason = pair_reason(coefficients, core, engine)
+    if reason:
+        return _unknown(reason)
+    found = coefficients.cores[core_class(core)]
     if features.outside:
         more = len(features.outside) - 1
         return _unknown(features.outside[0] + (f", and {more} more such reasons" if more else ""))
     if not features.operators:
         return _unknown("the model has no operators")
     return _inside(coefficients, features, found, engine, own)
+
+
+def pair_reason(coefficients: Coefficients, core: str, engine: str) -> str:
+    """Return why nothing is known of an engine on a core, empty where something is."""
+    found = coefficients.cores.get(core_class(core))
+    if found is None:
+        return f"core class {core or 'unnamed'} is not in the data, which has {', '.join(coefficients.cores)}"
+    if engine not in coefficients.engines:
+        return _unfitted(coefficients, engine)
+    if engine not in _family_engines(coefficients, found):
+        measured = ", ".join(name for name, other in coefficients.cores.items() if engine in other.engines)
+        return f"{engine} was measured on {measured} only, whose instructions differ from those of {core}"
+    return ""
 
 
 def _unfitted(coefficients: Coefficients, engine: str) -> str:

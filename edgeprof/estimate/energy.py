@@ -110,5 +110,4 @@ def _measured_clock(board: Board) -> float | None:
     named = _CLOCK.search(board.power.inference_condition)
     if named:
         return float(named[1]) * 1e6
-    clocks = [core.max_clock_hz for core in board.cores if core.max_clock_hz]
-    return clocks[0] if clocks else None
+    return board.cores[0].max_clock_hz if board.cores else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from edgeprof.errors import LinkError
 from edgeprof.installing.choosing import board_python, choose_wheels
@@ -68,6 +68,8 @@ def _reach(target: Target, identified: AgentIdentified) -> Iterator[Check]:
             way = f"over the serial port {url}"
         case Qemu() | Emu():
             way = "in an emulator on this machine"
+        case place:
+            assert_never(place)
     yield Check(name="reach", verdict="OK", seen=f"{way}: {identified.agent}, protocol {identified.protocol}")
     if identified.basis != "measured":
         yield Check(

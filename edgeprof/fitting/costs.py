@@ -14,6 +14,7 @@ from edgeprof.errors import EdgeprofError
 from edgeprof.estimate.coefficients import shipped_coefficients
 from edgeprof.estimate.confidence import core_class
 from edgeprof.estimate.energy import estimate_energy
+from edgeprof.estimate.engines import board_engine
 from edgeprof.estimate.features import features
 from edgeprof.estimate.model import Estimate, estimate_latency, unknown
 from edgeprof.estimate.rescale import own_factor
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from edgeprof.records.calibration import Calibration
     from edgeprof.records.result import Finding
 
-CORTEX_M_ENGINE, OTHER_ENGINE = "tflm+cmsis-nn", "tflm"
 LINEAR = "a linear regulator between cell and board, as none was named: --regulator"
 
 
@@ -105,14 +105,6 @@ def board_costs(
         metrics[LIFE], findings = life(latency, energy, board, battery)
     name = used if board.kind != "linux" else latency.stands_on.partition(" ")[0]
     return Costs(name, latency, metrics, findings)
-
-
-def board_engine(board: Board, engine: str | None) -> str:
-    """Return the engine that a board is estimated with."""
-    if engine is not None:
-        return engine
-    on_arm = board.cores and core_class(board.cores[0].model).startswith("cortex-m")
-    return CORTEX_M_ENGINE if on_arm else OTHER_ENGINE
 
 
 def _latency(

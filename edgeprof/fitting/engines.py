@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from edgeprof.estimate.model import known_engines
+from edgeprof.estimate.engines import ENGINE_NAMES
 
 KIB = 1024
 
@@ -39,7 +39,5 @@ TFLM = Engine(
     source="declared: 64 KiB of TFLM with its kernels, 4 KiB of stack, up to 966 B of persistent buffers an operator"
     " (the most that TFLM records for the MLPerf Tiny models, on a 64-bit host)",
 )
-ENGINES = {
-    name: TFLM._replace(name=name, listed=name.partition("+")[0] == TFLM.name) for name in ("tflm", *known_engines())
-}
+ENGINES = {name: TFLM._replace(name=name, listed=name.partition("+")[0] == TFLM.name) for name in ENGINE_NAMES}
 """Only TFLM was looked at, with whatever kernels: the code, stack and arena of others are taken to be like its."""

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from edgeprof.errors import UsageError
 from edgeprof.estimate.coefficients import shipped_coefficients
 from edgeprof.estimate.confidence import core_class
+from edgeprof.estimate.engines import board_engine
 from edgeprof.estimate.features import features
 from edgeprof.estimate.model import estimate_latency
 from edgeprof.estimate.rescale import Point, own_factor, own_level, rescale
-from edgeprof.fitting.costs import board_engine
 from edgeprof.model import read_model
 from edgeprof.records.board import Board
 from edgeprof.units import format_duration

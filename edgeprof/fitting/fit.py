@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgeprof.boards import flash_bytes, largest_contiguous_sram_bytes
 from edgeprof.estimate.confidence import core_class
-from edgeprof.fitting.costs import NOTHING, board_costs, board_engine, model_features
+from edgeprof.estimate.engines import board_engine
+from edgeprof.fitting.costs import NOTHING, board_costs, model_features
 from edgeprof.fitting.engines import ENGINES, TFLM
 from edgeprof.fitting.operators import judge_operators
 from edgeprof.fitting.wishes import Wishes, cheapest, granted, ordered, wishes_in_words

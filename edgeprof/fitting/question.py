@@ -12,8 +12,8 @@ from edgeprof.battery.options import REGULATORS, BatteryOptions
 from edgeprof.boards import board_file, list_boards, load_board
 from edgeprof.errors import UnknownName, UsageError, did_you_mean
 from edgeprof.estimate.confidence import core_class
+from edgeprof.estimate.engines import known_engine
 from edgeprof.fitting.costs import Evidence
-from edgeprof.fitting.engines import ENGINES
 from edgeprof.fitting.evidence import Found, calibrated_board, kept_results, scales_of
 from edgeprof.fitting.fit import Question, fit_boards, made_up_board
 from edgeprof.fitting.wishes import Wishes
@@ -75,11 +75,8 @@ def ask_fit(  # noqa: PLR0913  one keyword an option of the command line
     battery: Life,
 ) -> Fit:
     """Answer what `edgeprof fit` asks; see `edgeprof.fit`."""
-    if engine is not None and engine not in ENGINES:
-        hint = did_you_mean(engine, ENGINES)
-        raise UnknownName(
-            f"unknown engine {engine!r}", hint=f"{f'{hint}; ' if hint else ''}known: {', '.join(ENGINES)}"
-        )
+    if engine is not None:
+        known_engine(engine)
     if npu is not None:
         _check_npu(npu)
     lives = battery_options(battery)

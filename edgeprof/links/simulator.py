@@ -21,8 +21,16 @@ from typing import TYPE_CHECKING, Any
 
 from edgeprof import wire
 from edgeprof.errors import EdgeprofError, ModelError, UsageError, did_you_mean
-from edgeprof.estimate.cost_model import graph_loads, operator_seconds, simulated_engine
+from edgeprof.estimate.cost_model import (
+    SimulatedCosts,
+    at_clock,
+    clock_hz,
+    graph_loads,
+    simulated_costs,
+    simulated_engine,
+)
 from edgeprof.links.simulated_sensors import SENSED, SimulatedSensors, throttle_state
+from edgeprof.targets import declared_clock_hz
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +71,8 @@ class SimulatedBoard:
         if options.fault and options.fault not in FAULTS:
             hint = did_you_mean(options.fault, FAULTS) or f"known: {', '.join(FAULTS)}"
             raise UsageError(f"unknown fault {options.fault!r}", hint=hint)
-        self._board = board
+        self._board = at_clock(board, declared_clock_hz(options))
+        self._engine = simulated_engine(self._board, options.engine)
         self._options = options
         self._send = send
         self._sleep = sleep
@@ -83,6 +92,7 @@ class SimulatedBoard:
         self._sensors: SimulatedSensors | None = None
         self._throttling = self._has_throttled = False
         self._items = 1.0
+        self._costs = SimulatedCosts((), (), "")
         self.open = True
 
     def receive(self, content: bytes) -> None:
@@ -135,6 +145,8 @@ class SimulatedBoard:
                     self._sleep(0.05)
             case "disconnect":
                 raise Disconnected
+            case _:
+                pass  # the other faults are not those of a frame
 
     def _fail(self, run: int, code: str, text: str) -> None:
         self._say(wire.Failed(run, wire.FAILURES.index(code), text))
@@ -232,26 +244,27 @@ class SimulatedBoard:
         self._settings = json.loads(message.settings or "{}")
         self._sensors, self._throttling = None, False
         self._say(wire.State(message.run, 0, self._state()))
-        self._started(message)
         try:
             ran = self._carry_out(message, wire.PASSES[message.kind])
         except ModelError as error:
             self._fail(message.run, "model-rejected", error.message)
+            return
+        except UsageError as error:  # a board without a clock
+            self._fail(message.run, "bad-request", error.message)
             return
         if ran:
             self._end_sensing(message)
             self._say(wire.State(message.run, 1, self._state()))
             self._say(wire.Done(message.run, self._samples, self._crc))
 
-    def _started(self, message: wire.Run) -> None:
+    def _started(self, message: wire.Run, costs: SimulatedCosts) -> None:
         model = hashlib.sha256(b"another model").digest() if self._fault == "wrong-model" else message.model
-        engine = simulated_engine(self._board)
-        rates = f"{engine} as estimated for {self._core()}" if engine else f"round cycles a MAC for {self._core()}"
-        detail = json.dumps({"cost_model": rates, "seed": self._options.seed})
-        self._say(wire.Started(message.run, model, "simulator", detail))
-
-    def _core(self) -> str:
-        return self._board.cores[0].model if self._board.cores else self._board.id
+        clock = clock_hz(self._board)
+        detail: dict[str, Any] = {"engine": self._engine} if self._engine else {}
+        detail |= {"cost_model": costs.drawn_from, "clock_hz": clock, "seed": self._options.seed}
+        if self._options.clock:
+            detail["assumptions"] = [f"a clock of {clock / 1e6:g} MHz, declared in the target"]
+        self._say(wire.Started(message.run, model, "simulator", json.dumps(detail)))
 
     def _state(self) -> str:
         state = {"kernel": "none: a simulated board", "cores": sum(c.count or 1 for c in self._board.cores)}
@@ -263,17 +276,20 @@ class SimulatedBoard:
         with tempfile.TemporaryDirectory(prefix="edgeprof-") as folder:
             path = Path(folder) / f"model.{message.format}"
             path.write_bytes(self._blobs[message.model])
+            graph = self._read(path, message)
+            self._costs = simulated_costs(self._board, graph, self._engine, self._blobs[message.model])
+            self._started(message, self._costs)
             match kind:
                 case "latency" | "sustained":
-                    return self._latency(message, self._read(path, message))
+                    return self._latency(message, graph)
                 case "deadline":
-                    return self._deadline(message, self._read(path, message))
+                    return self._deadline(message, graph)
                 case "energy":
-                    return self._energy(message, self._read(path, message))
+                    return self._energy(message, graph)
                 case "memory":
-                    return self._memory(message, self._read(path, message))
+                    return self._memory(message, graph)
                 case "operators":
-                    return self._operators(message, self._read(path, message))
+                    return self._operators(message)
                 case _:
                     return self._outputs(message, path)
 
@@ -289,7 +305,7 @@ class SimulatedBoard:
     # ── timed passes ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _latency(self, message: wire.Run, graph: Graph) -> bool:
-        typical = self._typical_s(graph)
+        typical = self._typical_s()
         duration_s = message.duration_ms / 1000
         most = SUSTAINED_SAMPLES if wire.PASSES[message.kind] == "sustained" else 0
         batch = self._batch(message, typical, duration_s, most)
@@ -308,7 +324,7 @@ class SimulatedBoard:
         if period_s <= 0:
             self._fail(message.run, "bad-request", "a deadline pass needs a period_ns above 0")
             return False
-        typical = self._typical_s(graph)
+        typical = self._typical_s()
         self._warm_up(message, graph, typical, 1)
         end_s = self._now_s + message.duration_ms / 1000 if message.duration_ms else float("inf")
         release_s, left = self._now_s + period_s, message.runs or 1 << 62
@@ -334,7 +350,7 @@ class SimulatedBoard:
         if windows <= 0 or window_s <= 0:
             self._fail(message.run, "bad-request", "an energy pass needs windows and a window_ms above 0")
             return False
-        typical = self._typical_s(graph)
+        typical = self._typical_s()
         batch = self._batch(message, typical, window_s, WINDOW_SAMPLES)
         self._warm_up(message, graph, typical, batch)
         self._say(wire.Note(message.run, "idle-state", "simulated rest"))
@@ -349,8 +365,8 @@ class SimulatedBoard:
             self._pass_time(idle_s, busy=False)
         return True
 
-    def _typical_s(self, graph: Graph) -> float:
-        return self._items * sum(operator_seconds(self._board, load) for load in graph_loads(graph))
+    def _typical_s(self) -> float:
+        return self._items * sum(self._costs.seconds)
 
     def _batch(self, message: wire.Run, typical_s: float, span_s: float, most: int) -> int:
         if message.batch != wire.AUTO:
@@ -459,9 +475,9 @@ class SimulatedBoard:
             self._mark(message, "arena_bytes", _times(self._items, greedy_arena_plan(graph).planner_bytes))
         return True
 
-    def _operators(self, message: wire.Run, graph: Graph) -> bool:
-        for index, load in enumerate(graph_loads(graph)):
-            ticks = round(self._items * operator_seconds(self._board, load) * 1e9)
+    def _operators(self, message: wire.Run) -> bool:
+        for index, (load, seconds) in enumerate(zip(self._costs.loads, self._costs.seconds, strict=True)):
+            ticks = round(self._items * seconds * 1e9)
             self._say(wire.OperatorTime(message.run, index, 1, ticks, load.name[:200], load.type[:60]))
         return True
 

@@ -143,7 +143,8 @@ def _convolution(node: Operator, inputs: Shapes, _numbers: Numbers) -> Shapes | 
         case [(batch, height, width, _), (out, rows, columns, last), *_]:
             channels = last if node.type == "DEPTHWISE_CONV_2D" else out
             return [(batch, _spatial(node, height, "h", rows), _spatial(node, width, "w", columns), channels)]
-    return None
+        case _:
+            return None
 
 
 def _pool(node: Operator, inputs: Shapes, _numbers: Numbers) -> Shapes | None:
@@ -151,7 +152,8 @@ def _pool(node: Operator, inputs: Shapes, _numbers: Numbers) -> Shapes | None:
         case [(batch, height, width, channels)]:
             rows = _spatial(node, height, "h", integer(node, "filter_height"))
             return [(batch, rows, _spatial(node, width, "w", integer(node, "filter_width")), channels)]
-    return None
+        case _:
+            return None
 
 
 def _fully_connected(node: Operator, inputs: Shapes, _numbers: Numbers) -> Shapes | None:
@@ -160,7 +162,8 @@ def _fully_connected(node: Operator, inputs: Shapes, _numbers: Numbers) -> Shape
             if integer(node, "keep_num_dims"):
                 return [(*shape[:-1], units)]
             return [((reshaped(shape, (-1, depth)) or (None,))[0], units)]
-    return None
+        case _:
+            return None
 
 
 def _reshape(node: Operator, inputs: Shapes, numbers: Numbers) -> Shapes | None:
@@ -197,7 +200,8 @@ def _resize(_node: Operator, inputs: Shapes, numbers: Numbers) -> Shapes | None:
     match inputs, numbers:
         case [[(batch, _, _, channels), *_], [_, (height, width), *_]]:
             return [(batch, height, width, channels)]
-    return None
+        case _:
+            return None
 
 
 def _batch_matmul(node: Operator, inputs: Shapes, _numbers: Numbers) -> Shapes | None:
@@ -234,7 +238,8 @@ def _split(node: Operator, inputs: Shapes, numbers: Numbers) -> Shapes | None:
                 return None
             size = shape[place]
             return [(*shape[:place], None if size is None else size // parts, *shape[place + 1 :])] * parts
-    return None
+        case _:
+            return None
 
 
 def _slice(_node: Operator, inputs: Shapes, numbers: Numbers) -> Shapes | None:
@@ -287,7 +292,8 @@ def _gather(node: Operator, inputs: Shapes, _numbers: Numbers) -> Shapes | None:
             if axis is None or not 0 <= batch <= min(axis, len(indices)):
                 return None
             return [(*shape[:axis], *indices[batch:], *shape[axis + 1 :])]
-    return None
+        case _:
+            return None
 
 
 def _transposed_convolution(_node: Operator, _inputs: Shapes, numbers: Numbers) -> Shapes | None:

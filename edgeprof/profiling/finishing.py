@@ -15,7 +15,7 @@ from edgeprof.oracle.reference import check_outputs
 from edgeprof.profiling.powered import with_energy
 from edgeprof.records.result import Result, Warned
 from edgeprof.store import keep_result, write_result
-from edgeprof.summary.results import filled_result, tainted
+from edgeprof.summary.results import filled_result, tainted, with_assumptions
 from edgeprof.targets import board_folders, runs_programs
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def finish(begun: Result, ready: Ready, outcome: Outcome, power: PowerSource) ->
         result = _with_outputs_checked(result, ready, measurement)
     if ready.battery is not None:
         result = with_battery(result, ready.battery, ready.board)
+    result = with_assumptions(result)
     if ready.graph is not None:
         result = _with_operator_facts(result, ready.path, ready.graph, ready.board)
     return replace(result, advice=_advice(result, ready.graph, ready.board))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from edgeprof.battery import check_battery
 from edgeprof.errors import UsageError
@@ -13,7 +13,19 @@ from edgeprof.oracle.reference import can_be_checked, seeded_inferences
 from edgeprof.profiling.plan import check_program, make_firmware_plan, make_plan
 from edgeprof.profiling.powered import check_power, supplied
 from edgeprof.profiling.runtime_choice import read_hook, settled_choice
-from edgeprof.targets import Emu, MlperfTiny, Qemu, Sim, board_folders, resolve_target, runs_programs
+from edgeprof.profiling.simulated import check_named, check_simulated, declared
+from edgeprof.targets import (
+    Emu,
+    Local,
+    MlperfTiny,
+    Qemu,
+    Serial,
+    Sim,
+    Ssh,
+    board_folders,
+    resolve_target,
+    runs_programs,
+)
 
 if TYPE_CHECKING:
     from edgeprof.battery.options import BatteryOptions
@@ -71,6 +83,8 @@ def prepare(
     count = seeded_inferences(graph, emulated=isinstance(place.place, Qemu | Emu)) if graph and checks else 1
     given = _inputs_for(graph, Path(inputs) if inputs else None, options.seed, count)
     graph = _settled(graph, Path(model), given)
+    if isinstance(place.place, Sim) and graph is not None and facts is not None:
+        check_simulated(graph, facts, place, place.place.engine)
     blobs = {"inputs": given.blob} | ({"hook": read_hook(options.hook)} if options.hook else {})
     if graph is None:
         plan = make_firmware_plan(given, options)
@@ -152,7 +166,11 @@ def board_of(target: Target, named: str | None) -> Board | None:
     from edgeprof.boards import load_board  # noqa: PLC0415  only where a board is named
 
     name = named or target.board or _board_told(target.place)
-    return load_board(name, board_folders()) if name else None
+    board = load_board(name, board_folders()) if name else None
+    if board is None or not isinstance(target.place, Sim):
+        return board
+    check_named(board, target, target.place)
+    return declared(board, target.place)
 
 
 def _board_told(place: Place) -> str | None:
@@ -161,5 +179,7 @@ def _board_told(place: Place) -> str | None:
             return board
         case Emu(core=core):
             return EMULATED_AS.get(core)
-        case _:
+        case Local() | Ssh() | Serial() | MlperfTiny():
             return None
+        case _:
+            assert_never(place)

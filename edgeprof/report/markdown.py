@@ -8,7 +8,7 @@ from edgeprof.report.advice import HEADING, advice_left, shown_advice
 from edgeprof.report.escaping import escape
 from edgeprof.report.overhead import overhead_line
 from edgeprof.report.resting import battery_lines, energy_lines
-from edgeprof.report.rows import heading, not_in_this_run, sections
+from edgeprof.report.rows import heading, not_in_this_run, sections, simulation_line
 from edgeprof.report.sustained import over_time_markdown
 from edgeprof.report.sweep import is_sweep, render_sweep_markdown
 
@@ -53,7 +53,7 @@ def _lines(result: Result) -> Iterator[str]:
         yield f"\n> **{escape(warned.text)}**{advice}"
     life, *rest = (*battery_lines(result), "")
     yield ""
-    for line in (life, *energy_lines(result), not_in_this_run(result), overhead_line(result)):
+    for line in (simulation_line(result), life, *energy_lines(result), not_in_this_run(result), overhead_line(result)):
         if line:
             yield f"- {escape(line)}"
     yield from _folded(result, folded, [line for line in rest if line])

@@ -77,6 +77,27 @@ def _not_asked(result: Result) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield from ((title, prefixes) for title, prefixes, of in PASSES if kinds.isdisjoint(of))
 
 
+def simulation_line(result: Result) -> str:
+    """Return what a simulated board's times were drawn from: engine, clock, and what was declared; empty elsewhere."""
+    drawn = result.runtime.detail.get("cost_model") if result.runtime is not None else None
+    if result.runtime is None or drawn is None:
+        return ""
+    detail = result.runtime.detail
+    engine, clock, assumed = detail.get("engine"), detail.get("clock_hz"), detail.get("assumptions")
+    by = f"{engine}, " if engine and engine not in str(drawn).split() else ""
+    at = f" at {clock / 1e6:g} MHz" if isinstance(clock, int | float) else ""
+    assumes = f"; assumes {', '.join(map(str, assumed))}" if isinstance(assumed, list | tuple) and assumed else ""
+    return f"simulated: {by}{drawn}{at}{assumes}"
+
+
+def engine_of(result: Result) -> str:
+    """Return what ran the model: the runtime, or the engine that a simulated one stands for."""
+    if result.runtime is None:
+        return "—"
+    engine = result.runtime.detail.get("engine")
+    return str(engine or result.runtime.name)
+
+
 def row_of(name: str, metric: Metric) -> Row:
     """Return a metric as text; one that was not measured has a dash and its reason."""
     title = metric_kind(name).title

@@ -12,6 +12,7 @@ from edgeprof.profiling.sweeping import sweep_of
 from edgeprof.report.console import captured, text_console
 from edgeprof.report.escaping import escape
 from edgeprof.report.overhead import overhead_line, overhead_rows
+from edgeprof.report.rows import simulation_line
 from edgeprof.units import format_value
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ def render_sweep(results: Sequence[Result]) -> str:
         table.add_row(*(Text(cell) for cell in _cells(row)))
     console = text_console()
     console.print(table)
-    console.print(Text(FOOT, style="dim"))
-    console.print(Text(_overhead(results), style="dim"))
+    for line in (*_simulated(results), FOOT, _overhead(results)):
+        console.print(Text(line, style="dim"))
     for line in _remarks(results):
         console.print(Text(f"! {line}", style="yellow"))
     return captured(console)
@@ -102,12 +103,19 @@ def render_sweep_markdown(results: Sequence[Result]) -> str:
         f"| --- |{' ---: |' * (len(TITLES) - 1)}",
         *(f"| {' | '.join(map(escape, _cells(row)))} |" for row in sweep_rows(results)),
         "",
+        *(f"{escape(line)}\n" for line in _simulated(results)),
         FOOT,
         "",
         escape(_overhead(results)),
         *(f"\n> {escape(line)}" for line in _remarks(results)),
     ]
     return "\n".join(lines)
+
+
+def _simulated(results: Sequence[Result]) -> list[str]:
+    """Return what the times of simulated boards were drawn from, a line a target."""
+    lines = {result.target.name: simulation_line(result) for result in results}
+    return [line if len(lines) == 1 else f"{name} {line}" for name, line in lines.items() if line]
 
 
 def _overhead(results: Sequence[Result]) -> str:

@@ -12,7 +12,7 @@ from edgeprof.report.advice import HEADING, advice_left, shown_advice
 from edgeprof.report.console import VERDICT_STYLES, captured, text_console
 from edgeprof.report.overhead import overhead_line
 from edgeprof.report.resting import battery_lines, energy_lines
-from edgeprof.report.rows import heading, not_in_this_run, sections
+from edgeprof.report.rows import engine_of, heading, not_in_this_run, sections, simulation_line
 from edgeprof.report.sustained import over_time
 from edgeprof.report.sweep import is_sweep, render_sweep
 from edgeprof.units import format_duration
@@ -43,7 +43,7 @@ def _draw(console: Console, result: Result) -> None:
     style = "bold" if result.status == "complete" else "bold yellow"
     console.print(Text(heading(result) + ("" if result.status == "complete" else "  [partial]"), style=style))
     console.print(_metrics(result))
-    for remark in (not_in_this_run(result), *energy_lines(result), *battery_lines(result)):
+    for remark in (simulation_line(result), not_in_this_run(result), *energy_lines(result), *battery_lines(result)):
         if remark:
             console.print(Text(remark, style="dim"))
     for drawn in over_time(result):
@@ -152,12 +152,16 @@ def _side_by_side(results: Sequence[Result]) -> Table:
     table.add_column("target")
     for name in shown:
         table.add_column(metric_kind(name).title, justify="right")
+    simulated = any(simulation_line(result) for result in results)
+    if simulated:
+        table.add_column("engine")
     table.add_column("basis")
     table.add_column("status")
     for result in results:
         cells = [_cell(name, result.metrics.get(name)) for name in shown]
         bases = sorted({m.basis for name in shown if (m := result.metrics.get(name)) and m.value is not None})
-        table.add_row(Text(result.target.name), *cells, ", ".join(bases), result.status)
+        engine = (Text(engine_of(result)),) if simulated else ()
+        table.add_row(Text(result.target.name), *cells, *engine, ", ".join(bases), result.status)
     return table
 
 

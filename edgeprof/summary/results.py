@@ -96,7 +96,7 @@ def filled_result(
     )
     metrics = {**begun.metrics, **_metrics(measurement, begun.plan)}
     used = board_used(board, measurement, begun.target.name, folders)
-    return replace(
+    filled = replace(
         begun,
         status="partial" if partial else "complete",
         model=_named_by_the_board(begun.model, measurement),
@@ -118,6 +118,28 @@ def filled_result(
             *sensor_warnings(measurement),
         ),
     )
+    return with_assumptions(filled)
+
+
+CLOCKED = (
+    "latency_", "deadline_", "stage_", "throughput_", "energy_", "power_", "inferences_", "battery_", "cost_",
+    "carbon_",
+)  # fmt: skip
+"""The metrics that follow from the time that an inference takes."""
+
+
+def with_assumptions(result: Result) -> Result:
+    """Return the result with what a simulated board was declared to be listed at every figure that rests on it."""
+    assumed = result.runtime.detail.get("assumptions", ()) if result.runtime is not None else ()
+    if not assumed:
+        return result
+    metrics = {
+        name: replace(metric, assumptions=tuple(dict.fromkeys((*metric.assumptions, *assumed))))
+        if name.startswith(CLOCKED) and metric.value is not None
+        else metric
+        for name, metric in result.metrics.items()
+    }
+    return replace(result, metrics=metrics)
 
 
 def _metrics(measurement: Measurement, plan: Plan) -> dict[str, Metric]:

@@ -235,6 +235,8 @@ def owed_and_brought(channel: Recorded) -> tuple[dict[bytes, int], dict[bytes, i
                 owed[asked.sha256] = asked.size - message.received
             case wire.BlobChunk():
                 brought[asked.sha256] += len(message.content)
+            case _:
+                pass
     return owed, brought
 
 

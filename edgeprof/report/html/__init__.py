@@ -17,7 +17,7 @@ from edgeprof.report.html.operators import operator_charts
 from edgeprof.report.html.overtime import over_time_charts
 from edgeprof.report.html.page import page
 from edgeprof.report.html.sections import environment, latency_table, provenance, resting, side_by_side, verdict
-from edgeprof.report.rows import heading
+from edgeprof.report.rows import heading, simulation_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,6 +63,7 @@ def _article(result: Result, number: int, drawings: Sequence[Drawing], charts: l
     return element(
         "article",
         element("h2", heading(result), id=f"{anchor}-title"),
+        element("p", simulated, class_="quiet") if (simulated := simulation_line(result)) else "",
         verdict(result),
         element("h3", "Charts") if figures else "",
         element("div", *figures, class_="charts"),

@@ -11,7 +11,7 @@ from edgeprof.report.advice import HEADING, shown_advice
 from edgeprof.report.html.elements import Markup, element, joined, table
 from edgeprof.report.overhead import overhead_line
 from edgeprof.report.resting import battery_lines, energy_lines
-from edgeprof.report.rows import heading, not_in_this_run, row_of, sections
+from edgeprof.report.rows import engine_of, heading, not_in_this_run, row_of, sections, simulation_line
 from edgeprof.units import format_value
 
 if TYPE_CHECKING:
@@ -138,7 +138,8 @@ def _warning(warned: Warned) -> Markup:
 def side_by_side(results: Sequence[Result], anchors: Sequence[str]) -> Markup:
     """Return the table of several results, a row each, with a link to it."""
     shown = [name for name in SIDE_BY_SIDE if any(_value(result.metrics.get(name)) is not None for result in results)]
-    head = ("model", "target", "verdict", *(metric_kind(name).title for name in shown), "basis", "status")
+    engines = ("engine",) if any(simulation_line(result) for result in results) else ()
+    head = ("model", "target", "verdict", *(metric_kind(name).title for name in shown), *engines, "basis", "status")
     right = {3 + at for at in range(len(shown))}
     rows: list[tuple[str, ...]] = []
     for result, anchor in zip(results, anchors, strict=True):
@@ -151,6 +152,7 @@ def side_by_side(results: Sequence[Result], anchors: Sequence[str]) -> Markup:
                 target,
                 pill(verdict_of(result.findings)),
                 *(_cell(name, metric) for name, metric in metrics.items()),
+                *((engine_of(result),) if engines else ()),
                 ", ".join(bases),
                 result.status,
             )
@@ -232,6 +234,7 @@ def _state(state: dict[str, Json]) -> tuple[dict[str, str], dict[str, str]]:
 
 def _facts(result: Result) -> Iterator[tuple[str, str]]:
     yield "run", heading(result)
+    yield "simulated", simulation_line(result).removeprefix("simulated: ")
     yield "model", f"{result.model.name}, {result.model.format}"
     yield "model SHA-256", result.model.sha256 or ""
     yield "inputs", result.plan.inputs

@@ -161,6 +161,8 @@ class FakeLpm01a:
                 self.port.send(b"\xf0\xf1" + text + b"\xff\xff" if self.binary else text + b"\r\n")
             case "torn":
                 self.port.send(b"\x42" if self.binary else b"64-07\r\n")
+            case _:
+                pass
 
 
 def main() -> None:

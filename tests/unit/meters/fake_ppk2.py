@@ -113,6 +113,8 @@ class FakePpk2:
                 case 0x06:
                     if not self.run():
                         return False
+                case _:
+                    pass
         return True
 
     def run(self) -> bool:
@@ -156,6 +158,8 @@ class FakePpk2:
                 self.port.send(self.cycle[start : start + 4 - fault.amount % 4])
             case "wrong":
                 self.port.send(b"\xa5\x5a\xff\x3c")
+            case _:
+                pass
 
 
 def main() -> None:
