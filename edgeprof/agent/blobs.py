@@ -76,7 +76,9 @@ class Blobs(object):
 
     def lay_beside(self, message: wire.Run) -> str:
         """Return the path of the model in a folder where its files of weights lie beside it, by hard links."""
-        folder = os.path.join(self.folder, "runs", message.model.hex()[:16])
+        # Models that differ in weights alone share their model file: a run that waits must not change the other's.
+        key = hashlib.sha256(message.model + message.files.encode("utf-8")).hexdigest()
+        folder = os.path.join(self.folder, "runs", key[:16])
         os.makedirs(folder, exist_ok=True)
         files = json.loads(message.files)
         files["model." + message.format] = message.model.hex()

@@ -20,6 +20,7 @@ from edgeprof.comparing.sides import Side, basis_of, meant, options_of, refuse_u
 from edgeprof.comparing.techniques import techniques
 from edgeprof.errors import Interrupted, UsageError
 from edgeprof.model import read_model
+from edgeprof.model.data_files import refuse_faulty
 from edgeprof.records.quality import Quality
 from edgeprof.targets import resolve_target, runs_programs
 
@@ -62,6 +63,8 @@ def compare_models(
     """
     paths, targets = asked
     graphs = [read_model(path) for path in paths]
+    for graph in graphs:
+        refuse_faulty(graph)
     chosen = options_of(graphs, targets, options, wanted)
     slow = any(runs_programs(resolve_target(target).place) for target in targets)
     matched = _matched_all(graphs, options.seed, wanted, FEWEST_INFERENCES if slow else MOST_INFERENCES)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from edgeprof.errors import UsageError
+from edgeprof.errors import ModelError, UsageError
 from edgeprof.estimate.coefficients import shipped_coefficients
 from edgeprof.estimate.confidence import core_class
 from edgeprof.estimate.features import features
@@ -122,8 +122,12 @@ def model_of(result: Result, folders: Iterable[Path]) -> Path | None:
 
 def _is(path: Path, sha256: str | None) -> bool:
     try:
-        return sha256 is not None and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
-    except OSError:
+        if sha256 is None or not path.is_file():
+            return False
+        if path.suffix == ".onnx":  # its weights may lie in other files, which its digest is of, too
+            return read_model(path).sha256 == sha256
+        return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    except (OSError, ModelError):
         return False
 
 

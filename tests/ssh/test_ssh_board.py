@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import struct
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from edgeprof import wire
 from tests.ssh.rig import ROOT, eventually
+from tests.unit.model.external_models import simple
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,3 +162,26 @@ def test_the_whole_run_with_every_pass_leaves_no_temporary_file(rig: Rig, person
 def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
     """Return inode and size of all files; blobs are touched when they are asked for, so times say nothing of them."""
     return {str(path): (path.stat().st_ino, path.stat().st_size) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_weights_beside_a_model_are_sent_with_it_and_others_do_not_take_their_place(
+    rig: Rig, person: Person, cache: Path, tmp_path: Path
+) -> None:
+    """Both models are the same file and differ in their weights alone, which are all ones or all twos."""
+    outputs, digests = [], set()
+    for name, factor in (("ones", 1.0), ("twos", 2.0)):
+        model = simple(tmp_path / name, struct.pack("<64f", *[factor] * 64))
+        given, given_back = tmp_path / "in.npz", tmp_path / f"{name}.npz"
+        np.savez(given, x=np.ones((1, 1, 8), np.float32))
+        done = person.edgeprof(
+            "profile", model, "--runs", 20, "--no-memory", "--inputs", given, "--outputs", given_back,
+            "--format", "json", "--limit", "model_bytes<300B", "--target", rig.url(cache=str(cache)),
+        )  # fmt: skip
+        assert done.returncode == 1, done.stderr
+        found = json.loads(done.stdout)
+        assert found["metrics"]["model_bytes"]["value"] == model.stat().st_size + 256
+        digests.add(found["model"]["sha256"])
+        with np.load(given_back) as loaded:
+            outputs.append(float(loaded["y"].max()))
+    assert (outputs, len(digests)) == ([8.0, 16.0], 2)
+    assert len(list((cache / "runs").iterdir())) == 2
