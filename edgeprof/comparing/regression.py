@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeprof.comparing.intervals import Estimate, gate
+from edgeprof.comparing.shown import ratio_text, sides_text
 from edgeprof.records.result import Finding
-from edgeprof.units import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ def _unknown(change: Change) -> tuple[Gate, str]:
 
 
 def _judged(change: Change, ratio: float, max_regression: float) -> tuple[Gate, str]:
-    shown = f"{_shown(change)}, {ratio * 100:+.2f} %{bounds_text(change)}"
+    shown = f"{_shown(change)}, {ratio_text(ratio)}{bounds_text(change)}"
     allowed = f"{max_regression * 100:g} % is allowed"
     if change.way == "exact":
         return ("FAIL" if ratio > max_regression else "PASS"), f"{shown}; {allowed}"
@@ -71,8 +71,7 @@ def _has_fine_bounds(change: Change) -> bool:
 
 
 def _shown(change: Change) -> str:
-    values = ("—" if v is None else format_value(change.metric, v) for v in (change.base, change.new))
-    return " → ".join(values)
+    return " → ".join(sides_text(change))
 
 
 def bounds_text(change: Change) -> str:

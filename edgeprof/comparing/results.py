@@ -163,6 +163,7 @@ def compared(
     found = changes(base, new, advice)
     if interleaved is not None:
         found = (interleaved, *(change for change in found if change.metric != interleaved.metric))
+    found = tuple(_with_allowance(change, max_regression) for change in found)
     return Comparison(
         created=created,
         base=side_of(base, names[0]),
@@ -173,6 +174,13 @@ def compared(
         findings=gate_findings(found, max_regression),
         warnings=tuple(_marks(base, new)),
     )
+
+
+def _with_allowance(change: Change, max_regression: float) -> Change:
+    """Mark an exact difference that the gate allows: four bytes more are told, and are no regression."""
+    ratio = change.change_ratio
+    differs = change.way == "exact" and change.verdict in {"better", "worse"}
+    return replace(change, allowed=True) if differs and ratio is not None and abs(ratio) <= max_regression else change
 
 
 def _marks(base: Result, new: Result) -> Iterator[Warned]:

@@ -49,7 +49,7 @@ def written(path: Path, model: ModelProto) -> Path:
     return path
 
 
-def simple(folder: Path, content: bytes | None = bytes(256), place: Mapping[str, object] = {}) -> Path:  # noqa: B006  never written to
+def simple(folder: Path, content: bytes | None = bytes(256), place: Mapping[str, object] = {}) -> Path:
     """Write m.onnx, one product with an 8 x 8 weight in m.data, and m.data unless it has no content."""
     stored = _placed("w", (8, 8), FLOAT, {"location": "m.data", "offset": 0, "length": 256, **place})
     path = written(folder / "m.onnx", product(stored))
