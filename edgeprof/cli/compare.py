@@ -47,10 +47,10 @@ class Agreement(Percent):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the ratio."""
-        ratio = super().convert(value, param, ctx)
         text = str(value).strip()
         if not isinstance(value, float) and not text.endswith("%"):
-            self.fail(f"{text} is without a sign: a share is written as 99%", param, ctx)
+            self.fail(f"{text!r} has no sign: a share is written as 99%", param, ctx)
+        ratio = super().convert(value, param, ctx)
         if not 0 <= ratio <= 1:
             self.fail(f"{text} is not between 0 and 100 %", param, ctx)
         return ratio

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from edgeprof.comparing.intervals import verdict
 from edgeprof.comparing.layouts import alike
-from edgeprof.comparing.regression import MAX_REGRESSION, gate_findings
+from edgeprof.comparing.regression import MAX_REGRESSION, gate_findings, is_beyond
 from edgeprof.comparing.saved_changes import COUNTED, changes
 from edgeprof.judging.marks import MARKS
 from edgeprof.records.comparison import Change, ComparedSide, Comparison, Difference
@@ -179,8 +179,9 @@ def compared(
 def _with_allowance(change: Change, max_regression: float) -> Change:
     """Mark an exact difference that the gate allows: four bytes more are told, and are no regression."""
     ratio = change.change_ratio
-    differs = change.way == "exact" and change.verdict in {"better", "worse"}
-    return replace(change, allowed=True) if differs and ratio is not None and abs(ratio) <= max_regression else change
+    if ratio is None or change.way != "exact" or change.verdict == "same" or is_beyond(abs(ratio), max_regression):
+        return change
+    return replace(change, allowed=True)
 
 
 def _marks(base: Result, new: Result) -> Iterator[Warned]:

@@ -11,7 +11,7 @@ from edgeprof.units import format_value
 if TYPE_CHECKING:
     from edgeprof.records.comparison import Change
 
-MOST_PLACES = 9
+MOST_PLACES = 12
 
 
 def value_text(metric: str, value: float | None) -> str:
