@@ -287,6 +287,7 @@ def compare(  # noqa: PLR0913  one keyword an option of the command line
     *new: str | Path,
     target: str | Sequence[str] = "local",
     max_regression: float = 0.03,
+    min_agreement: float | None = None,
     allow: Sequence[str] = (),
     options: Options = DEFAULTS,
     new_options: Options | None = None,
@@ -300,7 +301,8 @@ def compare(  # noqa: PLR0913  one keyword an option of the command line
     """Compare each of `new` with `base`: models, run in turns on the target, or results (files or folders of them).
 
     With several targets each model is run on its own, in their order, or `base` alone on all of them; the first is
-    what the others are compared with. `max_regression` is a ratio: 0.03 are 3 %.
+    what the others are compared with. `max_regression` is a ratio: 0.03 are 3 %. Outputs of which fewer than
+    `min_agreement` agree fail; None: 0.99 with `inputs`, 0.5 on random ones.
     What is not comparable is refused unless `allow` names what differs. `quality` None compares the outputs of models
     where that can be done; `labels` are classes for `inputs`. Raises EdgeprofError and nothing else.
     """
@@ -311,8 +313,9 @@ def compare(  # noqa: PLR0913  one keyword an option of the command line
 
     sides = sides_of([Path(base), *map(Path, new)], [target] if isinstance(target, str) else target)
     wanted = Wanted(
-        max_regression=max_regression, allow=tuple(allow), quality=quality, inputs=Path(inputs) if inputs else None,
-        labels=Path(labels) if labels else None, guard=guard, new_options=new_options, price=price,
+        max_regression=max_regression, min_agreement=min_agreement, allow=tuple(allow), quality=quality,
+        inputs=Path(inputs) if inputs else None, labels=Path(labels) if labels else None, guard=guard,
+        new_options=new_options, price=price,
     )  # fmt: skip
     if not are_models(sides.paths, wanted):
         return tuple(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgeprof import wire
 from edgeprof.errors import FileUnreadable, ModelUnsupported, UsageError
+from edgeprof.model.data_files import IN_ONE_FOLDER, leads_elsewhere, refuse_faulty
 from edgeprof.model.graph import type_bits
 
 if TYPE_CHECKING:
@@ -94,14 +95,14 @@ def _random_bytes(tensor: Tensor, shape: tuple[int, ...], source: random.Random)
 
 
 def read_beside(model: Path, graph: Graph) -> dict[str, bytes]:
-    """Return the files of weights that lie beside a model, as blobs; a name that leads elsewhere is refused."""
+    """Return the files of weights beside a model as blobs; what is not whole or leads elsewhere is refused."""
+    refuse_faulty(graph)
     found = {}
-    for name in graph.external_files:
+    for name in (file.name for file in graph.data_files):
         path = model.parent / name
-        if name in {"", ".", ".."} or "/" in name or "\\" in name:
+        if leads_elsewhere(name) or "/" in name:
             raise ModelUnsupported(
-                f"{model.name} keeps weights in {name!r}; only files in its own folder are taken",
-                hint="save it again with all weights in one file beside it, or inside it",
+                f"{model.name} keeps weights in {name!r}; only files in its own folder are taken", hint=IN_ONE_FOLDER
             )
         try:
             found[f"beside/{name}"] = path.read_bytes()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 OPS_PER_MAC = 2
 DIGEST_LIMIT_BYTES = 16 * 2**20
-"""The digest of a larger file is left out: what an inspection costs is to grow with operators, not with bytes."""
+"""The digest of a larger model is left out: what an inspection costs is to grow with operators, not with bytes."""
 
 
 def inspect_model(
@@ -46,8 +46,8 @@ def inspect_model(
 
         known = load_board(board, board_folders())
     path = Path(model)
-    small = path.is_file() and path.stat().st_size <= DIGEST_LIMIT_BYTES
-    return inspect_graph(read_model(path, shapes, digest=small, batch=1), path, known, record=exact)
+    graph = read_model(path, shapes, digest_up_to_bytes=DIGEST_LIMIT_BYTES, batch=1)
+    return inspect_graph(graph, path, known, record=exact)
 
 
 def inspect_graph(graph: Graph, path: Path, board: Board | None = None, *, record: bool = False) -> Inspection:

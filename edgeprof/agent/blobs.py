@@ -5,6 +5,7 @@ there is read once in each conversation before it counts, and again where its st
 """
 
 import glob
+import hashlib
 import json
 import os
 import shutil
@@ -118,10 +119,12 @@ class Blobs(object):
 
     def lay_beside(self, message: wire.Run) -> List[str]:
         """Return the paths of a model and its files of weights side by side in a folder, by hard links."""
-        folder = os.path.join(self.folder, "runs", message.model.hex()[:16])
+        # Models that differ in weights alone share their model file: a run that waits must not change the other's.
+        key = hashlib.sha256(message.model + message.files.encode("utf-8")).hexdigest()
+        folder = os.path.join(self.folder, "runs", key[:16])
         os.makedirs(folder, exist_ok=True)
-        files = {"model." + message.format: message.model.hex()}
-        files.update(json.loads(message.files))
+        model = {"model." + message.format: message.model.hex()}
+        files = dict(model, **dict(json.loads(message.files), **model))  # the model comes first and keeps its name
         places = []
         for name, sha256 in files.items():
             if os.path.basename(name) != name or name in {"", ".", ".."}:

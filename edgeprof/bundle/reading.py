@@ -16,7 +16,7 @@ from edgeprof.errors import EdgeprofError, OutputUnwritable
 if TYPE_CHECKING:
     from typing import IO
 
-    from edgeprof.model.graph import Graph
+    from edgeprof.model.graph import DataFile, Graph
     from edgeprof.records.result import Metric
 
 readable = ("TFLite", "ONNX")
@@ -28,7 +28,7 @@ class ReadModel(NamedTuple):
     sha256: str | None = None
     metrics: dict[str, Metric] = {}  # noqa: RUF012  never written to
     note: str = ""
-    external_files: tuple[str, ...] = ()
+    data_files: tuple[DataFile, ...] = ()
 
 
 def read_entry(entry: Entry, name_of_format: str, budget: Budget) -> ReadModel:
@@ -45,7 +45,7 @@ def read_entry(entry: Entry, name_of_format: str, budget: Budget) -> ReadModel:
         began = process_time()
         try:
             graph = _graph(file, entry.name, name_of_format)
-            return ReadModel(digest, _metrics(graph), external_files=graph.external_files)
+            return ReadModel(digest, _metrics(graph), data_files=graph.data_files)
         except EdgeprofError as error:
             return ReadModel(digest, note=f"not readable as {name_of_format}: {error.message[:300]}")
         finally:

@@ -23,6 +23,8 @@ from edgeprof.bundle.budget import (
 from edgeprof.bundle.reading import read_entry, spool
 from edgeprof.bundle.sizes import Sizes, summed
 from edgeprof.errors import FileUnreadable
+from edgeprof.model.data_files import LFS_MARK, sized
+from edgeprof.model.graph import DataFile
 from edgeprof.records.bundle import Bundle, BundleKind, FoundLibrary, FoundModel
 
 if TYPE_CHECKING:
@@ -50,6 +52,14 @@ class _Part(NamedTuple):
     depth: int
 
 
+class _Seen(NamedTuple):
+    """What is kept of every entry: it may turn out to hold a model's weights."""
+
+    size: int
+    compressed_size: int | None
+    head: bytes
+
+
 class _Found:
     """What has been found so far."""
 
@@ -60,8 +70,8 @@ class _Found:
         self.notes: dict[str, None] = {}
         self.sizes = Sizes()
         self.folders: dict[str, list[Entry]] = {}
-        self.beside: dict[int, tuple[str, ...]] = {}
-        self.others: dict[str, tuple[int, int | None]] = {}
+        self.beside: dict[int, tuple[DataFile, ...]] = {}
+        self.entries: dict[str, _Seen] = {}
 
 
 def scan(path: Path) -> Bundle:
@@ -146,6 +156,7 @@ def _collect(entries: Iterable[Entry], part: _Part, found: _Found) -> None:
 
 def _look_at(entry: Entry, part: _Part, found: _Found) -> None:
     path = printable(part.prefix + entry.name)
+    found.entries[posixpath.normpath(path)] = _Seen(entry.size, entry.compressed_size, entry.head[: len(LFS_MARK)])
     folder = recognise.core_ml_folder(entry.name)
     runtime = recognise.library_runtime(entry)
     if folder is not None:
@@ -161,8 +172,6 @@ def _look_at(entry: Entry, part: _Part, found: _Found) -> None:
         _look_inside(entry, part, found)
     elif recognise.may_be_onnx(entry.head):
         _add_model(entry, path, recognise.Recognised("ONNX", "content"), found)
-    else:
-        found.others[path] = (entry.size, entry.compressed_size)
     if entry.closed and runtime is None:
         found.notes[f"some entries were not looked into: {entry.closed}"] = None
 
@@ -191,13 +200,10 @@ def _add_model(entry: Entry, path: str, recognised: recognise.Recognised, found:
             note=note or (content.note if content else ""),
         )
     )
-    beside = content.external_files if content else ()
-    weights = recognise.ncnn_weights(path) if name == "ncnn" else None
-    folder = path.rpartition("/")[0]
-    found.beside[len(found.models) - 1] = (
-        *((weights,) if weights else ()),
-        *(posixpath.normpath(posixpath.join(folder, other)) for other in beside),
-    )
+    found.beside[len(found.models) - 1] = content.data_files if content else ()
+    if name == "ncnn" and (weights := recognise.ncnn_weights(path)):
+        own = DataFile(name=posixpath.basename(weights), weights_count=0, weights_bytes=0, needed_bytes=0)
+        found.beside[len(found.models) - 1] = (own,)
 
 
 def _look_inside(entry: Entry, part: _Part, found: _Found) -> None:
@@ -247,7 +253,10 @@ def _note_name(name: str, found: _Found) -> None:
 
 
 def _finished(found: _Found, kind: BundleKind, size: int | None) -> Bundle:
-    models = [_with_weights(model, found.beside.get(index, ()), found) for index, model in enumerate(found.models)]
+    counted: set[str] = set()
+    models = [
+        _with_weights(model, found.beside.get(index, ()), found, counted) for index, model in enumerate(found.models)
+    ]
     models += _core_ml(found)
     models.sort(key=lambda model: -model.bytes)
     libraries = sorted(found.libraries, key=lambda library: -library.bytes)
@@ -267,22 +276,47 @@ def _core_ml(found: _Found) -> Iterator[FoundModel]:
         )
 
 
-def _with_weights(model: FoundModel, beside: tuple[str, ...], found: _Found) -> FoundModel:
-    """Add to a model the files beside it that hold its weights; those that are not there are named."""
-    there = [found.others[name] for name in beside if name in found.others]
+def _with_weights(model: FoundModel, beside: tuple[DataFile, ...], found: _Found, counted: set[str]) -> FoundModel:
+    """Add to a model the files beside it that hold its weights; those that are not there, or not whole, are named.
+
+    `counted` are those that another model has brought in already.
+    """
     if not beside:
         return model
-    compressed = [model.compressed_bytes, *(packed for _, packed in there)]
-    known = [size for size in compressed if size is not None]
+    folder = model.path.rpartition("/")[0]
+    places = [posixpath.normpath(posixpath.join(folder, printable(file.name))) for file in beside]
+    looked = [_sized(file, found.entries.get(place)) for file, place in zip(beside, places, strict=True)]
+    there = {
+        place: found.entries[place]
+        for place, file in zip(places, looked, strict=True)
+        if not file.fault and place != posixpath.normpath(model.path)
+    }
+    shared = [seen for place, seen in there.items() if place in counted]
+    counted.update(there)
+    packed = [model.compressed_bytes, *(seen.compressed_size for seen in there.values())]
+    faults = [file.fault for file in looked if file.fault]
     return replace(
         model,
-        bytes=model.bytes + sum(size for size, _ in there),
-        compressed_bytes=sum(known) if len(known) == len(compressed) else None,
-        missing_files=tuple(printable(name) for name in beside if name not in found.others),
+        bytes=model.bytes + sum(seen.size for seen in there.values()),
+        compressed_bytes=None if None in packed else sum(size or 0 for size in packed),
+        sha256=None,  # it would be that of the graph alone, the same whatever the weights
+        missing_files=tuple(place for place, file in zip(places, looked, strict=True) if file.fault),
+        weights_fault=printable("; ".join(faults)),
+        shared_bytes=sum(seen.size for seen in shared),
+        shared_compressed_bytes=sum(seen.compressed_size or 0 for seen in shared),
         note="; ".join(
-            part for part in (model.note, f"{len(there)} of {len(beside)} files of weights beside it") if part
+            part for part in (model.note, *faults, f"{len(there)} of {len(beside)} files of weights beside it") if part
         ),
     )
+
+
+def _sized(file: DataFile, seen: _Seen | None) -> DataFile:
+    """Return a file of weights with its size, or with what is wrong with it."""
+    if file.fault:
+        return file
+    if seen is None:
+        return replace(file, fault=f"{file.name!r} is not in the bundle")
+    return sized(file, seen.size, seen.head)
 
 
 def _marked_duplicates(models: list[FoundModel]) -> list[FoundModel]:

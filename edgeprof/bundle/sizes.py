@@ -61,8 +61,8 @@ def summed(
     """Return the bundle with its sums."""
     found: tuple[FoundModel | FoundLibrary, ...] = (*models, *libraries)
     packed = [item.compressed_bytes for item in found]
-    whole = sum(count for count in packed if count is not None)
-    unpacked = sum(item.bytes for item in found)
+    whole = sum(count for count in packed if count is not None) - sum(x.shared_compressed_bytes for x in models)
+    unpacked = sum(item.bytes for item in found) - sum(model.shared_bytes for model in models)
     known = size is not None and None not in packed
     return Bundle(
         kind=kind,

@@ -40,6 +40,22 @@ class Regression(Percent):
         return ratio
 
 
+class Agreement(Percent):
+    """`99%`. A bare number is refused: 99 and 0.99 are both typed for it, and one of them would gate nothing."""
+
+    name = "percent"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the ratio."""
+        text = str(value).strip()
+        if not isinstance(value, float) and not text.endswith("%"):
+            self.fail(f"{text!r} has no sign: a share is written as 99%", param, ctx)
+        ratio = super().convert(value, param, ctx)
+        if not 0 <= ratio <= 1:
+            self.fail(f"{text} is not between 0 and 100 %", param, ctx)
+        return ratio
+
+
 @click.command(name="compare")
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path), nargs=-1)
@@ -58,6 +74,11 @@ class Regression(Percent):
     default="3%",
     show_default=True,
     help="How much worse NEW may be: beyond it exit 1.",
+)
+@click.option(
+    "--min-agreement",
+    type=Agreement(),
+    help="How far outputs have to agree: below it exit 1.  [default: 99% with --inputs, 50% on random ones]",
 )
 @click.option("--allow", multiple=True, help="Compare although this differs, such as board or runtime, or all.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads of the runtime.")
@@ -111,9 +132,9 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     with progress((where,), quiet=given["quiet"], verbose=False) as on_event:
         found = compare(
             given["base"], *given["new"], target=given["targets"], max_regression=given["max_regression"],
-            allow=given["allow"], options=_options(given), new_options=_new_options(given), quality=given["quality"],
-            inputs=given["inputs"], labels=given["labels"], guard=given["guard"], price=_price(given),
-            on_event=lambda plan, event: on_event(where, plan, event),
+            min_agreement=given["min_agreement"], allow=given["allow"], options=_options(given),
+            new_options=_new_options(given), quality=given["quality"], inputs=given["inputs"], labels=given["labels"],
+            guard=given["guard"], price=_price(given), on_event=lambda plan, event: on_event(where, plan, event),
         )  # fmt: skip
     show(partial(render_comparisons, found, whole=given["show_all"]), given["format_name"], given["output"])
     findings = [finding for one in found for finding in one.findings]

@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec.structs import replace
+
 from edgeprof.bounded import read_bounded
 from edgeprof.comparing.layouts import reshaped, turned
+from edgeprof.comparing.output_agreement import Side, compared_output, lines_for, outputs_finding, untold_finding
+from edgeprof.comparing.output_pairs import gives_classes, output_names, paired_outputs
 from edgeprof.comparing.quality import (
     GUARDS,
     accuracy_drop,
@@ -18,13 +22,13 @@ from edgeprof.comparing.quality import (
     top_classes,
 )
 from edgeprof.errors import FileUnreadable, UsageError
-from edgeprof.oracle.agreement import output_kinds
 from edgeprof.records.events import OutputReceived
-from edgeprof.records.quality import Quality
+from edgeprof.records.quality import ComparedOutput, Quality
 from edgeprof.records.result import Finding
 from edgeprof.summary.static import model_facts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
@@ -63,6 +67,10 @@ class _Missing(Exception):
     """There is nothing to compare; the text says why."""
 
 
+Came = list["NDArray[Any] | str"]
+"""The stored outputs of one run in the model's order, first axis: inferences; a text says why one is none."""
+
+
 def judge_quality(
     graphs: tuple[Graph, Graph],
     heard: tuple[Heard, Heard],
@@ -71,6 +79,7 @@ def judge_quality(
     *,
     labels: Path | None = None,
     guard: Guard | None = None,
+    min_agreement: float | None = None,
 ) -> Judged:
     """Compare what two models gave for the same inputs, the last of which repeats the first.
 
@@ -78,94 +87,123 @@ def judge_quality(
     """
     quality = Quality(inputs=matched.source, basis=basis, notes=matched.notes)
     try:
-        stored = tuple(_stored(one, graph, matched) for one, graph in zip(heard, graphs, strict=True))
-        base, new = (_real(arrays, graph) for arrays, graph in zip(stored, graphs, strict=True))
-        new = _alike(base, new)
+        came = (_stored(heard[0], graphs[0], matched), _stored(heard[1], graphs[1], matched))
     except _Missing as missing:
-        return Judged(_with_reason(quality, str(missing)), ())
-    named = _labels(labels, len(base[0]) - 1, base[0][0].size) if labels is not None else None
-    classes = len(base) == 1 and (named is not None or any(_is_classifier(graph) for graph in graphs))
-    repeats = tuple(_repeat_error(arrays) for arrays in (base, new))
-    first = tuple([array[:-1] for array in arrays] for arrays in (base, new))  # without the repetition
-    quality = Quality(
-        inputs=matched.source,
-        basis=basis,
-        notes=matched.notes,
-        distance=distance(*first, classes=classes),
-        base_consistent=_is_consistent(stored[0]),
-        new_consistent=_is_consistent(stored[1]),
-        base_repeat_error=repeats[0],
-        new_repeat_error=repeats[1],
-        guard=guard,
-        **(_scored(first[0][0], first[1][0], named) if named is not None else {}),
+        return _untold(quality, str(missing))
+    pairs = paired_outputs(*graphs)
+    compared = [_pair(graphs, came, place, scored=labels is not None) for place in pairs.places]
+    quality = replace(quality, paired_by="name" if pairs.by_name else "position")
+    told = [one for one in compared if isinstance(one, _Pair)]
+    if not told:
+        reasons = "; ".join(
+            f"{one.base!r} with {one.new!r}: {one.reason}" for one in compared[:3] if not isinstance(one, _Pair)
+        )
+        return _untold(quality, reasons)
+    whole = _with_distance(quality, came, told)
+    whole = replace(
+        whole, guard=guard,
+        outputs=tuple(one.judged() if isinstance(one, _Pair) else one for one in compared),
+        **(_labelled(compared[0], labels) if labels is not None else {}),
+    )  # fmt: skip
+    lines = lines_for(min_agreement, random=matched.random)
+    agreeing = outputs_finding(whole.outputs, pairs.alone, lines, basis)
+    return Judged(whole, (agreeing, *_findings(whole)))
+
+
+def _untold(quality: Quality, reason: str) -> Judged:
+    return Judged(replace(quality, reason=reason), (untold_finding(reason, quality.basis),))
+
+
+class _Pair(NamedTuple):
+    """Real values of one output on both sides, in BASE's shape, the last inference repeating the first."""
+
+    base: Side
+    new: Side
+    classes: bool
+
+    def judged(self) -> ComparedOutput:
+        """Return how far they agree, the repetition aside."""
+        one, other = (side._replace(values=side.values[:-1]) for side in (self.base, self.new))
+        return compared_output(one, other, classes=self.classes)
+
+
+def _pair(
+    graphs: tuple[Graph, Graph], came: tuple[Came, Came], places: tuple[int, int], *, scored: bool
+) -> _Pair | ComparedOutput:
+    """Return both sides of a pair, or why they cannot be compared. `scored`: there are labels for the only output."""
+    names = [output_names(graph)[at] for graph, at in zip(graphs, places, strict=True)]
+    sides = []
+    for name, graph, arrays, at in zip(names, graphs, came, places, strict=True):
+        array = arrays[at]
+        if isinstance(array, str):
+            return ComparedOutput(base=names[0], new=names[1], reason=array)
+        fact = model_facts(graph).outputs[at]
+        whole_numbers = array.dtype.kind in "iub" and fact.scale is None
+        sides.append(Side(name, real_values(array, fact.scale, fact.zero_point), whole_numbers))
+    turned_new = _one_alike(sides[0].values, sides[1].values)
+    if isinstance(turned_new, str):
+        return ComparedOutput(base=names[0], new=names[1], reason=turned_new)
+    only = all(len(graph.outputs) == 1 for graph in graphs)
+    shape = sides[0].values.shape[1:]
+    softmax = any(gives_classes(graph, at, shape) for graph, at in zip(graphs, places, strict=True))
+    return _Pair(sides[0], sides[1]._replace(values=turned_new), classes=(scored and only) or softmax)
+
+
+def _with_distance(quality: Quality, came: tuple[Came, Came], pairs: Sequence[_Pair]) -> Quality:
+    """Return the quality with how far the outputs are apart as a whole, and whether each side repeats itself."""
+    base, new = [pair.base.values for pair in pairs], [pair.new.values for pair in pairs]
+    first = tuple([array[:-1] for array in side] for side in (base, new))  # without the repetition
+    return replace(
+        quality,
+        distance=distance(*first, classes=len(pairs) == 1 and pairs[0].classes),
+        base_consistent=_is_consistent(came[0]),
+        new_consistent=_is_consistent(came[1]),
+        base_repeat_error=_repeat_error(base),
+        new_repeat_error=_repeat_error(new),
     )
-    return Judged(quality, tuple(_findings(quality)))
-
-
-def _with_reason(quality: Quality, reason: str) -> Quality:
-    return Quality(inputs=quality.inputs, basis=quality.basis, notes=quality.notes, reason=reason)
 
 
 # ── from what was sent to real values ────────────────────────────────────────────────────────────────────────────────
 
 
-def _stored(heard: Heard, graph: Graph, matched: Matched) -> list[NDArray[Any]]:
-    """Return the stored outputs, an array an output, first axis: inferences."""
-    import numpy as np  # noqa: PLC0415  only where outputs are compared
-
+def _stored(heard: Heard, graph: Graph, matched: Matched) -> Came:
+    """Return the stored outputs of a model; raise where they did not come."""
     count = len(next(iter(matched.arrays[0].values()), ()))
     tensors = range(len(graph.outputs))
     missing = [key for key in ((i, t) for i in range(count) for t in tensors) if key not in heard.outputs]
     if missing or not tensors:
         came = len({inference for inference, _ in heard.outputs})
         raise _Missing(f"the outputs of {graph.name} did not come: {came} of {count} inferences")
-    arrays = []
-    for tensor in tensors:
-        rows = [heard.outputs[inference, tensor] for inference in range(count)]
-        if len({row.shape for row in rows}) > 1:
-            raise _Missing(f"output {tensor} of {graph.name} has another shape for each input")
-        try:
-            kind = np.dtype(rows[0].dtype)
-        except TypeError as error:
-            raise _Missing(f"output {tensor} of {graph.name} holds {rows[0].dtype}") from error
-        if kind.kind not in "iubf":
-            raise _Missing(f"output {tensor} of {graph.name} holds {rows[0].dtype}")
-        arrays.append(np.stack([np.frombuffer(row.content, kind).reshape(row.shape) for row in rows]))
-    return arrays
+    return [_one_stored([heard.outputs[at, tensor] for at in range(count)], graph.name) for tensor in tensors]
 
 
-def _real(arrays: list[NDArray[Any]], graph: Graph) -> list[NDArray[np.float64]]:
-    facts = model_facts(graph).outputs
-    return [real_values(array, fact.scale, fact.zero_point) for array, fact in zip(arrays, facts, strict=True)]
+def _one_stored(rows: Sequence[OutputReceived], name: str) -> NDArray[Any] | str:
+    import numpy as np  # noqa: PLC0415  only where outputs are compared
+
+    if len({row.shape for row in rows}) > 1:
+        return f"{name} gives another shape for each input"
+    try:
+        kind = np.dtype(rows[0].dtype)
+    except TypeError:
+        return f"{name} gives {rows[0].dtype}"
+    if kind.kind not in "iubf":
+        return f"{name} gives {rows[0].dtype}"
+    return np.stack([np.frombuffer(row.content, kind).reshape(row.shape) for row in rows])
 
 
-def _alike(base: list[NDArray[np.float64]], new: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-    """Return NEW's outputs in the shapes of BASE's: axes of 1 aside, or NCHW against NHWC."""
-    if len(base) != len(new):
-        raise _Missing(f"BASE has {len(base)} outputs, NEW {len(new)}")
-    return [_one_alike(one, other, index) for index, (one, other) in enumerate(zip(base, new, strict=True))]
-
-
-def _one_alike(one: NDArray[np.float64], other: NDArray[np.float64], index: int) -> NDArray[np.float64]:
+def _one_alike(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64] | str:
+    """Return NEW's output in the shape of BASE's, axes of 1 aside, or NCHW against NHWC; else why it has none."""
     have, wanted = other.shape[1:], one.shape[1:]
     if reshaped(have, wanted):
         return other.reshape(one.shape)
     if turn := turned(have, wanted):
         return other.transpose(0, *(axis + 1 for axis in turn.axes))
-    raise _Missing(f"output {index} is {list(wanted)} of BASE and {list(have)} of NEW")
+    return f"it is {list(wanted)} of BASE and {list(have)} of NEW"
 
 
-def _is_classifier(graph: Graph) -> bool:
-    """Tell whether the only output is one score a class; ONNX spells SOFTMAX otherwise."""
-    if any(kind.classes for kind in output_kinds(graph)):
-        return True
-    makers = {output: operator.type.upper() for operator in graph.operators for output in operator.outputs}
-    return len(graph.outputs) == 1 and makers.get(graph.outputs[0]) == "SOFTMAX"
-
-
-def _is_consistent(stored: list[NDArray[Any]]) -> bool:
+def _is_consistent(came: Came) -> bool:
     """Tell whether the repeated input gave the same bytes again."""
-    return all(array[0].tobytes() == array[-1].tobytes() for array in stored)
+    return all(isinstance(array, str) or array[0].tobytes() == array[-1].tobytes() for array in came)
 
 
 def _repeat_error(real: list[NDArray[np.float64]]) -> float | None:
@@ -176,8 +214,12 @@ def _repeat_error(real: list[NDArray[np.float64]]) -> float | None:
 # ── labels ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _labels(path: Path, wanted: int, classes: int) -> NDArray[np.intp]:
-    return checked_labels(read_labels(path), wanted, classes, str(path))
+def _labelled(first: _Pair | ComparedOutput, path: Path) -> dict[str, Any]:
+    """Return the scores of the first output against labels; none where it could not be compared."""
+    if not isinstance(first, _Pair):
+        return {}
+    base, new = first.base.values[:-1], first.new.values[:-1]
+    return _scored(base, new, checked_labels(read_labels(path), len(base), base[0].size, str(path)))
 
 
 def read_labels(path: Path) -> NDArray[Any]:

@@ -64,7 +64,7 @@ def distance(base: Sequence[Reals], new: Sequence[Reals], *, classes: bool) -> O
     with np.errstate(invalid="ignore"):
         apart = np.where(same, 0.0, np.abs(whole - whole_new))
     finite = bool(np.isfinite(apart).all())
-    agreeing = [_agreement(one, other, classes=classes) for one, other in flat]
+    agreeing = [agreement(one, other, classes=classes) for one, other in flat]
     elements = sum(one.size for one, _ in flat)
     return OutputDistance(
         inferences=len(whole),
@@ -72,13 +72,13 @@ def distance(base: Sequence[Reals], new: Sequence[Reals], *, classes: bool) -> O
         max_abs_error=float(apart.max(initial=0.0)) if finite else None,
         mean_abs_error=float(apart.mean()) if finite and apart.size else None if not finite else 0.0,
         largest_value=float(np.abs(whole[np.isfinite(whole)]).max(initial=0.0)),
-        cosine=_least_cosine(whole, whole_new),
+        cosine=least_cosine(whole, whole_new),
         agreement_ratio=sum(agreeing) / (len(whole) if classes else elements) if elements else 1.0,
         compared="top-1" if classes else "elements",
     )
 
 
-def _agreement(base: Reals, new: Reals, *, classes: bool) -> int:
+def agreement(base: Reals, new: Reals, *, classes: bool) -> int:
     """Return how many inferences have the same class, or how many elements are close."""
     import numpy as np  # noqa: PLC0415  the same
 
@@ -90,18 +90,26 @@ def _agreement(base: Reals, new: Reals, *, classes: bool) -> int:
     return int(close.sum())
 
 
-def _least_cosine(base: Reals, new: Reals) -> float | None:
-    """Return the least cosine of an inference; None where a side is all zeros or not finite."""
+def least_cosine(base: Reals, new: Reals) -> float | None:
+    """Return the least cosine of an inference; None where a value is not finite on one side alone.
+
+    What is not finite on both alike is left out. Inferences in which both sides are within 1 % of the largest value of
+    all are equal: the direction of what is left there is noise. One side of zeros has a cosine of 0.
+    """
     import numpy as np  # noqa: PLC0415  the same
 
-    largest = (np.abs(side).max(axis=1, initial=0.0, keepdims=True) for side in (base, new))
-    scales = [np.where(top > 0, top, np.nan) for top in largest]  # squares of large values must not overflow
-    with np.errstate(invalid="ignore"):
-        one, other = (side / scale for side, scale in zip((base, new), scales, strict=True))
-        cosines = (one * other).sum(axis=1) / np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
-    if not len(cosines) or not np.isfinite(cosines).all():
+    finite = np.isfinite(base) & np.isfinite(new)
+    alike = (base == new) | (np.isnan(base) & np.isnan(new))
+    if not len(base) or not (finite | alike).all():
         return None
-    return float(np.clip(cosines, -1.0, 1.0).min())
+    sides = [np.where(finite, side, 0.0) for side in (base, new)]
+    tops = [np.abs(side).max(axis=1, initial=0.0, keepdims=True) for side in sides]
+    one, other = (side / np.where(top > 0, top, 1.0) for side, top in zip(sides, tops, strict=True))  # no overflow
+    norms = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
+    cosines = (one * other).sum(axis=1) / np.where(norms > 0, norms, 1.0)
+    top = np.maximum(*tops)[:, 0]
+    nothing = top <= CLOSE_RATIO * top.max(initial=0.0)
+    return float(np.clip(np.where(nothing, 1.0, cosines), -1.0, 1.0).min())
 
 
 def top_classes(scores: Reals) -> NDArray[np.intp]:

@@ -11,6 +11,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgeprof.comparing.layouts import reshaped, turned
+from edgeprof.comparing.output_pairs import paired_outputs, pairing_note
 from edgeprof.comparing.quality import real_values, stored_values
 from edgeprof.inputs import input_arrays, model_inputs, settled_shape
 from edgeprof.summary.static import model_facts
@@ -41,6 +42,7 @@ class Matched(NamedTuple):
     arrays: tuple[dict[str, NDArray[Any]], ...]
     source: str
     notes: tuple[str, ...]
+    random: bool
 
 
 def input_facts(graph: Graph) -> tuple[InputTensor, ...]:
@@ -71,8 +73,8 @@ def matched_inputs(
 
 
 def _ordered(base: Graph, new: Graph) -> tuple[InputTensor, ...] | str:
-    if len(base.outputs) != len(new.outputs):
-        return f"BASE has {len(base.outputs)} outputs, NEW {len(new.outputs)}"
+    if not paired_outputs(base, new).places:
+        return f"BASE has {len(base.outputs)} outputs, NEW {len(new.outputs)}, and none of one name"
     try:
         return _in_order(input_facts(base), input_facts(new))
     except Unmatched as reason:
@@ -114,7 +116,8 @@ def _matched(
         for side, tensor, given in ((0, one, values), (1, other, moved)):
             codes = stored_values(given, tensor)
             stored[side][tensor.name] = np.concatenate([codes, codes[:1]])
-    return Matched(stored, source, tuple(notes))
+    note = pairing_note(base, new)
+    return Matched(stored, source, (*notes, note) if note else tuple(notes), random=RANDOM in drawn)
 
 
 def _in_order(base: Sequence[InputTensor], new: Sequence[InputTensor]) -> tuple[InputTensor, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeprof.comparing.intervals import Estimate, gate
+from edgeprof.comparing.shown import ratio_text, sides_text
 from edgeprof.records.result import Finding
-from edgeprof.units import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from edgeprof.records.result import Tier
 
 MAX_REGRESSION = 0.03
+ROUNDING = 1e-12
+"""What dividing two whole numbers leaves in a double."""
 GATED = (
     "latency_p50_s", "deadline_p99_s", "instructions_count", "cycles_count", "energy_per_inference_j",
     "memory_peak_bytes", "sram_peak_bytes", "arena_bytes", "flash_bytes", "model_bytes",
@@ -26,6 +28,11 @@ GATED = (
 def gate_findings(found: Sequence[Change], max_regression: float, tier: Tier = "hard") -> tuple[Finding, ...]:
     """Return a finding for each change that the gate looks at; what only one side has is skipped, and said."""
     return tuple(_finding(change, max_regression, tier) for change in found if change.metric in GATED)
+
+
+def is_beyond(ratio: float, allowed: float) -> bool:
+    """Tell whether an exact change is more than is allowed: 103 bytes for 100 are the 3 % and no more."""
+    return ratio - allowed > ROUNDING
 
 
 def _finding(change: Change, max_regression: float, tier: Tier) -> Finding:
@@ -45,10 +52,10 @@ def _unknown(change: Change) -> tuple[Gate, str]:
 
 
 def _judged(change: Change, ratio: float, max_regression: float) -> tuple[Gate, str]:
-    shown = f"{_shown(change)}, {ratio * 100:+.2f} %{bounds_text(change)}"
+    shown = f"{_shown(change)}, {ratio_text(ratio)}{bounds_text(change)}"
     allowed = f"{max_regression * 100:g} % is allowed"
     if change.way == "exact":
-        return ("FAIL" if ratio > max_regression else "PASS"), f"{shown}; {allowed}"
+        return ("FAIL" if is_beyond(ratio, max_regression) else "PASS"), f"{shown}; {allowed}"
     if _has_fine_bounds(change) and change.low is not None and change.high is not None:
         found = Estimate(ratio, change.low, change.high, change.confidence or 0.95, 0)
         said = gate(found, change.base or 0.0, max_regression)
@@ -71,8 +78,7 @@ def _has_fine_bounds(change: Change) -> bool:
 
 
 def _shown(change: Change) -> str:
-    values = ("—" if v is None else format_value(change.metric, v) for v in (change.base, change.new))
-    return " → ".join(values)
+    return " → ".join(sides_text(change))
 
 
 def bounds_text(change: Change) -> str:

@@ -25,11 +25,12 @@ MODEL_SUFFIXES = frozenset({".tflite", ".onnx"})
 class Wanted(NamedTuple):
     """What is asked of a comparison. `quality` None: outputs are compared where both models have as many of them.
 
-    `new_options`: how NEW is run where that is not as BASE is. `inputs`: an NPZ for BASE, of which NEW gets the same
-    real values; `labels`: classes for them.
+    `min_agreement`: how far outputs have to agree, None as far as is usual. `new_options`: how NEW is run where that is
+    not as BASE is. `inputs`: an NPZ for BASE, of which NEW gets the same real values; `labels`: classes for them.
     """
 
     max_regression: float = MAX_REGRESSION
+    min_agreement: float | None = None
     allow: tuple[str, ...] = ()
     quality: bool | None = None
     inputs: Path | None = None
@@ -76,8 +77,7 @@ def sides_of(paths: Sequence[Path], targets: Sequence[str]) -> Sides:
 
 def are_models(paths: Sequence[Path], wanted: Wanted) -> bool:
     """Tell whether models are to be compared, not results; refuse a mixture, and what makes no sense with either."""
-    if not 0 <= wanted.max_regression <= LARGEST_REGRESSION:
-        raise UsageError(f"a regression of {wanted.max_regression:g} is no share", hint="0.03 are 3 %")
+    _refuse_shares(wanted)
     for name in wanted.allow:
         if name not in ALLOWED:
             guess = did_you_mean(name, ALLOWED)
@@ -94,9 +94,22 @@ def are_models(paths: Sequence[Path], wanted: Wanted) -> bool:
         )
     if wanted.guard is not None and wanted.labels is None:
         raise UsageError("--guard without --labels: accuracy is not known", hint="--labels FILE.csv")
-    asked = wanted.inputs is not None or wanted.quality or wanted.new_options is not None
+    of_outputs = wanted.inputs is not None or wanted.min_agreement is not None
+    asked = of_outputs or wanted.quality or wanted.new_options is not None
     if asked and not any(models):
         raise UsageError("results hold no outputs, and are not run again", hint="compare the models themselves")
     if asked and wanted.quality is False and wanted.inputs is not None:
         raise UsageError("--inputs with --no-quality: nothing would be done with them")
     return any(models)
+
+
+def _refuse_shares(wanted: Wanted) -> None:
+    """Raise UsageError for a regression or an agreement that is no share, or that nothing would be judged by."""
+    if not 0 <= wanted.max_regression <= LARGEST_REGRESSION:
+        raise UsageError(f"a regression of {wanted.max_regression:g} is no share", hint="0.03 are 3 %")
+    if wanted.min_agreement is None:
+        return
+    if not 0 <= wanted.min_agreement <= 1:
+        raise UsageError(f"an agreement of {wanted.min_agreement:g} is no share", hint="0.99 are 99 %")
+    if wanted.quality is False:
+        raise UsageError("--min-agreement with --no-quality: outputs would not be compared")

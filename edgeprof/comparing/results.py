@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from edgeprof.comparing.intervals import verdict
 from edgeprof.comparing.layouts import alike
-from edgeprof.comparing.regression import MAX_REGRESSION, gate_findings
+from edgeprof.comparing.regression import MAX_REGRESSION, gate_findings, is_beyond
 from edgeprof.comparing.saved_changes import COUNTED, changes
 from edgeprof.judging.marks import MARKS
 from edgeprof.records.comparison import Change, ComparedSide, Comparison, Difference
@@ -175,6 +175,7 @@ def compared(
     found = changes(base, new, advice)
     if interleaved is not None:
         found = (interleaved, *(change for change in found if change.metric != interleaved.metric))
+    found = tuple(_with_allowance(change, max_regression) for change in found)
     return Comparison(
         created=created,
         base=side_of(base, names[0]),
@@ -185,6 +186,14 @@ def compared(
         findings=gate_findings(found, max_regression),
         warnings=tuple(_marks(base, new)),
     )
+
+
+def _with_allowance(change: Change, max_regression: float) -> Change:
+    """Mark an exact difference that the gate allows: four bytes more are told, and are no regression."""
+    ratio = change.change_ratio
+    if ratio is None or change.way != "exact" or change.verdict == "same" or is_beyond(abs(ratio), max_regression):
+        return change
+    return replace(change, allowed=True)
 
 
 def _marks(base: Result, new: Result) -> Iterator[Warned]:

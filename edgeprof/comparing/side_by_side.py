@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec.structs import replace
 
 from edgeprof.comparing.latency import NOBODY, with_latency
+from edgeprof.comparing.output_agreement import untold_finding
 from edgeprof.comparing.output_quality import Heard, Judged, judge_quality, quality_metrics
 from edgeprof.comparing.quality_inputs import FEWEST_INFERENCES, MOST_INFERENCES, matched_inputs
 from edgeprof.comparing.request import DEFAULT_GUARD
@@ -20,6 +21,7 @@ from edgeprof.comparing.sides import Side, basis_of, meant, options_of, refuse_u
 from edgeprof.comparing.techniques import techniques
 from edgeprof.errors import Interrupted, UsageError
 from edgeprof.model import read_model
+from edgeprof.model.data_files import refuse_faulty
 from edgeprof.records.quality import Quality
 from edgeprof.targets import resolve_target, runs_programs
 
@@ -62,6 +64,8 @@ def compare_models(
     """
     paths, targets = asked
     graphs = [read_model(path) for path in paths]
+    for graph in graphs:
+        refuse_faulty(graph)
     chosen = options_of(graphs, targets, options, wanted)
     slow = any(runs_programs(resolve_target(target).place) for target in targets)
     matched = _matched_all(graphs, options.seed, wanted, FEWEST_INFERENCES if slow else MOST_INFERENCES)
@@ -86,7 +90,7 @@ def _matched_all(graphs: Sequence[Graph], seed: int, wanted: Wanted, most: int) 
         return ["not asked for"] * (len(graphs) - 1)
     found = matched_inputs(graphs[0], graphs[1:], seed, wanted.inputs, most)
     reason = next((one for one in found if isinstance(one, str)), None)
-    if reason is not None and (wanted.quality or wanted.labels or wanted.inputs):
+    if reason is not None and (wanted.quality or wanted.labels or wanted.inputs or wanted.min_agreement is not None):
         raise UsageError(
             f"the models cannot be given the same inputs: {reason}", hint="--no-quality leaves their outputs out"
         )
@@ -148,10 +152,12 @@ def _compare(base: Side, new: Side, wanted: Wanted, *, matched: Matched | str, e
 def _quality(base: Side, new: Side, matched: Matched | str, wanted: Wanted) -> Judged:
     basis = weaker(basis_of(base.result), basis_of(new.result))
     if isinstance(matched, str):
-        return Judged(Quality(inputs="", basis=basis, reason=matched), ())
+        found = () if wanted.quality is False else (untold_finding(matched, basis),)
+        return Judged(Quality(inputs="", basis=basis, reason=matched), found)
     return judge_quality(
         (base.graph, new.graph), (base.heard, new.heard), matched, basis, labels=wanted.labels,
         guard=wanted.guard or (DEFAULT_GUARD if wanted.labels is not None else None),
+        min_agreement=wanted.min_agreement,
     )  # fmt: skip
 
 

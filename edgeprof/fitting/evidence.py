@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from edgeprof.errors import UsageError
+from edgeprof.errors import ModelError, UsageError
 from edgeprof.estimate.coefficients import shipped_coefficients
 from edgeprof.estimate.confidence import core_class
 from edgeprof.estimate.engines import board_engine
@@ -124,9 +124,11 @@ def _is(path: Path, sha256: str | None) -> bool:
     try:
         if sha256 is None or not path.is_file():
             return False
+        if path.suffix == ".onnx":  # its weights may lie in other files, which its digest is of, too
+            return read_model(path).sha256 == sha256
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-    except OSError:
+    except (OSError, ModelError):
         return False
 
 

@@ -12,6 +12,7 @@ from edgeprof.fitting.engines import ENGINES, TFLM
 from edgeprof.fitting.operators import judge_operators
 from edgeprof.fitting.wishes import Wishes, cheapest, granted, ordered, wishes_in_words
 from edgeprof.model.arena import greedy_arena_plan
+from edgeprof.model.data_files import fault_text, needed_bytes, warnings
 from edgeprof.model.graph import tensor_bytes
 from edgeprof.model.memory import liveness
 from edgeprof.records.board import Board, BoardKind, Core
@@ -81,6 +82,7 @@ def fit_boards(
             TFLM.source,
             f"up to {SCRATCH_FACTOR:g} times the planned arena for kernels' scratch buffers",
             *_not_listed(asked.engine),
+            *(f"{text}: its weights are counted as the model declares them" for text in warnings(graph)),
         ),
         boards=ordered(kept, sort) if sort else tuple(kept),
         wishes=wishes,
@@ -118,7 +120,7 @@ def fit_board(
     runs = engine or ENGINES[board_engine(board, asked.engine)]
     needs = linux_needs(graph, board) if board.kind == "linux" else mcu_needs(graph, board, runs)
     costs = board_costs(graph, read or model_features(graph, None), board, asked.engine, asked.battery, asked.evidence)
-    findings = [_finding(need, board) for need in needs]
+    findings = [*_not_whole(graph, board), *(_finding(need, board) for need in needs)]
     findings += [judge_operators(graph, board, runs), *costs.findings]
     verdict = _verdict(findings)
     worst = next((w for w in ("FAIL", "INCONCLUSIVE", "WARN") if any(f.verdict == w for f in findings)), "PASS")
@@ -141,7 +143,7 @@ def fit_board(
 
 def mcu_needs(graph: Graph, board: Board, engine: Engine) -> tuple[Need, Need]:
     """Return flash (model and code) against flash, and arena and stack against the largest contiguous SRAM."""
-    flash = graph.bytes + engine.code_bytes
+    flash = needed_bytes(graph) + engine.code_bytes
     sram = largest_contiguous_sram_bytes(board)
     planned = greedy_arena_plan(graph)
     arena = planned.planner_bytes if planned.planner_bytes is not None else liveness(graph).lower_bound_bytes
@@ -152,7 +154,7 @@ def mcu_needs(graph: Graph, board: Board, engine: Engine) -> tuple[Need, Need]:
     return (
         Need(
             "flash_bytes", flash, flash, flash_bytes(board), "flash",
-            f"model file + {format_bytes(engine.code_bytes)} of TFLM code{engine.borrowed} (declared)",
+            f"{_files(graph)} + {format_bytes(engine.code_bytes)} of TFLM code{engine.borrowed} (declared)",
         ),
         Need(
             "sram_peak_bytes", least, likely, sram[0] if sram else None, f"SRAM block {sram[1]}" if sram else "SRAM",
@@ -164,14 +166,37 @@ def mcu_needs(graph: Graph, board: Board, engine: Engine) -> tuple[Need, Need]:
 
 def linux_needs(graph: Graph, board: Board) -> tuple[Need]:
     """Return weights and activations against the board's memory; a runtime that repacks weights needs them twice."""
-    alive = liveness(graph)
-    least = None if alive.lower_bound_bytes is None else graph.bytes + alive.lower_bound_bytes
+    alive, size = liveness(graph), needed_bytes(graph)
+    least = None if alive.lower_bound_bytes is None else size + alive.lower_bound_bytes
     sizes = board.ram_options_bytes or tuple(region.bytes for region in board.memory if region.kind == "ram")
     smallest = min(sizes, default=None)
     where = "RAM" if len(sizes) <= 1 else "RAM of its smallest version"
-    likely = None if least is None or smallest is None else round((least + graph.bytes) / LINUX_SHARE)
-    method = "model file + activations alive at once; twice the file where the runtime repacks weights"
+    likely = None if least is None or smallest is None else round((least + size) / LINUX_SHARE)
+    files = _files(graph)
+    twice = "twice the file" if files == "model file" else "twice that of the files"
+    method = f"{files} + activations alive at once; {twice} where the runtime repacks weights"
     return (Need("memory_peak_bytes", least, likely, smallest, where, method, missing=alive.reason),)
+
+
+def _files(graph: Graph) -> str:
+    """Return what the model's size is of."""
+    if fault_text(graph):
+        return "model file + the weights that it declares in others"
+    count = sum(not file.same_as for file in graph.data_files)
+    return f"model file and {count} with its weights" if count else "model file"
+
+
+def _not_whole(graph: Graph, board: Board) -> list[Finding]:
+    """Return that weights are not where the model says, where they are not: nothing can run it as it is."""
+    if not fault_text(graph):
+        return []
+    return [
+        Finding(
+            limit="model_bytes", metric="model_bytes", verdict="INCONCLUSIVE", tier="hard", value=None, threshold=None,
+            unit="bytes", basis="computed", source=f"{board.id}.toml",
+            reason=f"not known: {fault_text(graph)}",
+        )
+    ]  # fmt: skip
 
 
 def _metric(need: Need) -> Metric:
@@ -244,7 +269,8 @@ def _largest(graph: Graph, findings: Sequence[Finding]) -> str:
         operator = graph.operators[peak]
         shapes = [graph.tensors[index].shape for index in operator.outputs if index >= 0]
         named.append(f"the activations around operator {peak} {operator.type}, output {_shape(shapes)}")
-    constants = [tensor for tensor in graph.tensors if tensor.constant_bytes] if "flash_bytes" in failed else []
+    stored = failed & {"flash_bytes", "memory_peak_bytes"}
+    constants = [tensor for tensor in graph.tensors if tensor.constant_bytes] if stored else []
     largest = max(constants, key=lambda tensor: tensor.constant_bytes or 0, default=None)
     if largest is not None:
         size = largest.constant_bytes or tensor_bytes(largest) or 0

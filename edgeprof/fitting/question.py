@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -46,6 +47,7 @@ class Life(TypedDict, total=False):
     options: BatteryOptions
 
 
+DIGEST_LIMIT_BYTES = 2**30
 SLOWEST_HZ, FASTEST_HZ = 1e3, 1e11
 READ: dict[str, tuple[str, Callable[[str], Any]]] = {
     "every": ("period_s", parse_duration),
@@ -84,7 +86,9 @@ def ask_fit(  # noqa: PLR0913  one keyword an option of the command line
     if wanted.min_life_s is not None and lives is None:
         raise UsageError("--min-life without a battery", hint="--every 1s --cell cr2032 --sleep-current 5uA")
     chosen, calibrations = _boards(boards, core, clock, target, threads)
-    graph = read_model(model, shapes, batch=1)
+    # The digest of a giant takes longer than the answer, and serves to find its measured results alone.
+    most = inf if calibrate_with or use_history else DIGEST_LIMIT_BYTES
+    graph = read_model(model, shapes, batch=1, digest_up_to_bytes=most)
     measured = _measured(calibrate_with, chosen, engine, model, use_history=use_history)
     evidence = Evidence(measured.scales, measured.measured, calibrations, npu or "", model)
     found = fit_boards(graph, chosen, question=Question(engine, lives, wanted, evidence))

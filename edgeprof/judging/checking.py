@@ -16,6 +16,7 @@ from edgeprof.judging.limits import Limit, judge
 from edgeprof.judging.marks import judge_result, run_findings
 from edgeprof.judging.profiles import read_limits
 from edgeprof.metrics import REGISTRY
+from edgeprof.model.data_files import fault_text, size_bytes
 from edgeprof.records.bundle import Bundle, CheckReport, FoundModel
 from edgeprof.records.result import Metric, Warned
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 SUMMED = ("model_bytes", "model_compressed_bytes")
 LARGEST = ("weights_bytes", "parameters_count", "macs_count", "activations_total_bytes", "activations_peak_bytes")
 _compressed_unasked_bytes = 32 * 2**20
+_largest_digested_bytes = 2**30
 
 
 def check(
@@ -153,48 +155,46 @@ def _model(path: Path, rules: Sequence[Limit]) -> CheckReport:
     from edgeprof.model import read_model  # noqa: PLC0415  only where a model is checked
     from edgeprof.summary.static import model_metrics  # noqa: PLC0415  the same
 
-    graph = read_model(path)
+    graph = read_model(path, digest_up_to_bytes=_largest_digested_bytes)
     asked = any(limit.metric == "model_compressed_bytes" for limit in rules)
     metrics = {
         **model_metrics(graph),
-        "model_bytes": _size_with_weights(path, graph),
-        "model_compressed_bytes": _compressed(path, graph.bytes, asked=asked),
+        "model_compressed_bytes": _compressed(path, graph, asked=asked),
     }
     model = FoundModel(
         path=written(path),
         format="TFLite" if graph.format == "tflite" else "ONNX",
         evidence="content",
-        bytes=graph.bytes,
+        bytes=graph.bytes + sum(file.bytes or 0 for file in graph.data_files if not file.same_as),
         compressed_bytes=None,
-        sha256=graph.sha256,
+        sha256=graph.sha256 or None,
+        missing_files=tuple(written(file.name) for file in graph.data_files if file.fault),
+        weights_fault=fault_text(graph),
         note="; ".join(graph.warnings),
     )
     return _blank(path, "model", metrics, model=model)
 
 
-def _size_with_weights(path: Path, graph: Graph) -> Metric:
-    """Return the size of the file with those that hold its weights: a limit on downloads is about all of them."""
-    if not graph.external_files:
-        return _computed(graph.bytes, "size of the file")
-    method = f"size of the file and of {len(graph.external_files)} with its weights"
-    # A name that leads out of the model's own folder is not followed.
-    inside = [name for name in graph.external_files if not Path(name).is_absolute() and ".." not in Path(name).parts]
-    sizes = [beside.stat().st_size for name in inside if (beside := path.parent / name).is_file()]
-    if len(sizes) < len(graph.external_files):
-        return _absent(method, f"weights lie in {', '.join(graph.external_files)[:200]}, not beside the model")
-    return _computed(graph.bytes + sum(sizes), method)
-
-
-def _compressed(path: Path, size: int, *, asked: bool) -> Metric:
-    method = "deflate of the file at level 6, as in a zip archive"
+def _compressed(path: Path, graph: Graph, *, asked: bool) -> Metric:
+    """Return what the model's files take in an archive, which compresses each by itself."""
+    names = [file.name for file in graph.data_files if not file.same_as]
+    each = f" and {len(names)} with its weights, each by itself" if names else ""
+    method = f"deflate of the file{each} at level 6, as in a zip archive"
+    size = size_bytes(graph)
+    if size is None:
+        return _absent(method, fault_text(graph))
     if size > _compressed_unasked_bytes and not asked:
         told = f"a file of more than {_compressed_unasked_bytes // 2**20} MiB is compressed when a limit asks for it"
         return _absent(method, told)
+    return _computed(sum(map(_deflated_bytes, (path, *(path.parent / name for name in names)))), method)
+
+
+def _deflated_bytes(path: Path) -> int:
     packer, count = zlib.compressobj(6, zlib.DEFLATED, -15), 0
     with path.open("rb") as file:
         while piece := file.read(1 << 20):
             count += len(packer.compress(piece))
-    return _computed(count + len(packer.flush()), method)
+    return count + len(packer.flush())
 
 
 # ── bundles ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -206,20 +206,29 @@ def bundle_metrics(bundle: Bundle) -> dict[str, Metric]:
         return dict.fromkeys((*SUMMED, *LARGEST), _absent("from the models", "no model was found in it"))
     count = f"{len(bundle.models)} model{'s' if len(bundle.models) > 1 else ''}"
     missing = [model for model in bundle.models if model.missing_files]
-    packed = [model.compressed_bytes for model in bundle.models if model.compressed_bytes is not None]
-    total, method = sum(model.bytes for model in bundle.models), f"sum of {count}, unpacked, each stored copy counted"
+    packed = [
+        model.compressed_bytes - model.shared_compressed_bytes
+        for model in bundle.models
+        if model.compressed_bytes is not None
+    ]
+    total = sum(model.bytes - model.shared_bytes for model in bundle.models)
+    method = f"sum of {count}, unpacked, each stored copy counted"
     packed_method = f"sum of {count} as the archive stores them"
     return {
-        "model_bytes": replace(
-            _absent(method, f"{missing[0].path}: {missing[0].missing_files[0]} is not in the bundle"), low=total
-        )
+        "model_bytes": replace(_absent(method, f"{missing[0].path}: {missing[0].weights_fault}"), low=total)
         if missing
         else _computed(total, method),
-        "model_compressed_bytes": _computed(sum(packed), packed_method)
-        if len(packed) == len(bundle.models)
-        else _absent(packed_method, "the models are not compressed one by one"),
+        "model_compressed_bytes": _packed(packed, bundle, packed_method),
         **{name: _largest(name, bundle.models) for name in LARGEST},
     }
+
+
+def _packed(packed: Sequence[int], bundle: Bundle, method: str) -> Metric:
+    """Return what all models take in the archive, where each is compressed by itself and there."""
+    fault = next((f"{model.path}: {model.weights_fault}" for model in bundle.models if model.weights_fault), "")
+    if len(packed) < len(bundle.models):
+        return _absent(method, "the models are not compressed one by one")
+    return _absent(method, fault) if fault else _computed(sum(packed), method)
 
 
 def _largest(name: str, models: Sequence[FoundModel]) -> Metric:

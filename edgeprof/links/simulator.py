@@ -375,8 +375,10 @@ class SimulatedBoard:
 
     def _warm_up(self, message: wire.Run, graph: Graph, typical: float, batch: int) -> None:
         """Load the model and run it until it is warm; sensors are read from here on."""
+        from edgeprof.model.data_files import needed_bytes  # noqa: PLC0415  only when a pass runs
+
         self._begin_sensing(message, typical * batch)
-        load_s = graph.bytes / 50e6 + 0.001
+        load_s = needed_bytes(graph) / 50e6 + 0.001
         self._mark(message, "load_ticks", load_s * 1e9)
         self._pass_time(load_s)
         self._mark(message, "first_ticks", typical * WARMUP_FACTORS[0] * 1e9)
@@ -464,13 +466,14 @@ class SimulatedBoard:
 
     def _memory(self, message: wire.Run, graph: Graph) -> bool:
         from edgeprof.model.arena import greedy_arena_plan  # noqa: PLC0415  only when a pass runs
+        from edgeprof.model.data_files import needed_bytes  # noqa: PLC0415  the same
         from edgeprof.model.memory import liveness  # noqa: PLC0415  the same
 
         if self._board.kind == "linux":
-            alive = liveness(graph).lower_bound_bytes
+            alive, size = liveness(graph).lower_bound_bytes, needed_bytes(graph)
             for kind in ("peak_bytes", "average_bytes"):
-                self._mark(message, kind, None if alive is None else graph.bytes + round(self._items * alive))
-            self._mark(message, "file_backed_bytes", graph.bytes)
+                self._mark(message, kind, None if alive is None else size + round(self._items * alive))
+            self._mark(message, "file_backed_bytes", size)
         else:
             self._mark(message, "arena_bytes", _times(self._items, greedy_arena_plan(graph).planner_bytes))
         return True

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from edgeprof.errors import ModelInvalid, ModelUnsupported
 from edgeprof.file_names import written
-from edgeprof.model.graph import Graph, Operator, Quantization, Subgraph, Tensor
+from edgeprof.model.data_files import looked_at, needed_bytes, warnings, with_digests
+from edgeprof.model.graph import DataFile, Graph, Operator, Quantization, Subgraph, Tensor
 from edgeprof.model.reading import mapped
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Graph", "Operator", "Quantization", "Subgraph", "Tensor", "read_model"]
+__all__ = ["DataFile", "Graph", "Operator", "Quantization", "Subgraph", "Tensor", "read_model"]
 
 # What people hand over instead of a model: the first bytes, what it is and what to do.
 _others = (
@@ -35,14 +37,20 @@ _others = (
 
 
 def read_model(
-    path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None, *, digest: bool = True, batch: int | None = None
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    *,
+    digest: bool = True,
+    digest_up_to_bytes: float = inf,
+    batch: int | None = None,
 ) -> Graph:
-    """Return what is in a .tflite or .onnx file, told apart by content; weights stay in the file.
+    """Return what is in a .tflite or .onnx file, told apart by content; weights stay in their files.
 
     `shapes` fixes inputs whose dimensions vary; `batch` the first dimension of those where nothing else varies,
-    with a warning. Without `digest`, `Graph.sha256` stays empty: hashing is the only part whose cost grows with
-    the bytes of the file. Raises FileUnreadable, ModelInvalid for what is not a model or is damaged,
-    ModelUnsupported for one that is too large to be read safely, and UsageError for shapes that do not fit.
+    with a warning. Without `digest`, and of more than `digest_up_to_bytes`, `Graph.sha256` stays empty: hashing is the
+    only part whose cost grows with the bytes of the files. Data files that are not as the model declares them are told
+    in the warnings; `data_files.refuse_faulty` raises. Raises FileUnreadable, ModelInvalid for what is not a model or
+    is damaged, ModelUnsupported for one that is too large to be read safely, and UsageError for shapes that do not fit.
     """
     with mapped(path) as memory, _without_collections():
         graph = _read(memory, path, shapes)
@@ -51,12 +59,9 @@ def read_model(
             graph = _read(memory, path, {**(shapes or {}), **taken})
             said = f"the batch of {', '.join(map(repr, taken))} varies; taken as {batch}, which --shape changes"
             graph = replace(graph, warnings=(said, *graph.warnings))
-    if not digest:
-        return graph
-    import hashlib  # noqa: PLC0415 (loading OpenSSL takes longer than reading a small model)
-
-    with path.open("rb") as file:
-        return replace(graph, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+    graph = replace(graph, data_files=looked_at(path, graph.data_files))
+    graph = replace(graph, warnings=(*graph.warnings, *warnings(graph)))
+    return with_digests(graph, path) if digest and needed_bytes(graph) <= digest_up_to_bytes else graph
 
 
 @contextmanager

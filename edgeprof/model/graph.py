@@ -90,17 +90,39 @@ class Function(Struct, frozen=True, kw_only=True):
     opsets: dict[str, int] = {}
 
 
+class DataFile(Struct, frozen=True, kw_only=True):
+    """A file beside an ONNX model that holds weights: what the model declares of it, and what was found there.
+
+    `name` is the model's word for it, untrusted. Its weights take `weights_bytes` and reach to byte `needed_bytes`.
+    `bytes` is None where the file cannot be used, `fault` says why, and `hint` what to do. `same_as` is the name under
+    which these bytes are counted already; the model's own where they lie in the model file itself.
+    """
+
+    name: str
+    weights_count: int
+    weights_bytes: int
+    needed_bytes: int
+    bytes: int | None = None
+    sha256: str = ""
+    fault: str = ""
+    hint: str = ""
+    same_as: str = ""
+
+
 class Graph(Struct, frozen=True, kw_only=True):
     """A model: its main subgraph in execution order, other subgraphs, and facts of the file.
 
-    `sha256` is empty when it was not asked for. `offline_offsets` is the arena plan that the file itself
-    carries (TFLM's OfflineMemoryAllocation), -1 where a tensor is planned on the device.
+    `bytes` are those of the model file alone; `data_files.size_bytes` adds its data files. `sha256` is that of all of
+    them (`data_files.whole_sha256`), `file_sha256` the model file's own; both are empty when not asked for.
+    `offline_offsets` is the arena plan that the file itself carries (TFLM's OfflineMemoryAllocation), -1 where a tensor
+    is planned on the device.
     """
 
     format: Literal["tflite", "onnx"]
     name: str
     bytes: int
     sha256: str
+    file_sha256: str = ""
     tensors: tuple[Tensor, ...]
     operators: tuple[Operator, ...]
     inputs: tuple[int, ...]
@@ -110,12 +132,11 @@ class Graph(Struct, frozen=True, kw_only=True):
     producer: str = ""
     offline_offsets: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
-    external_files: tuple[str, ...] = ()
-    """Files beside the model that hold weights, as the model names them: untrusted, and never opened here."""
     opsets: dict[str, int] = {}
     """The operator sets that an ONNX model names, the standard one as `ai.onnx`."""
     ir_version: int | None = None
     functions: tuple[Function, ...] = ()
+    data_files: tuple[DataFile, ...] = ()
 
 
 Body: TypeAlias = Graph | Subgraph

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from edgeprof.errors import ModelInvalid
 from edgeprof.file_names import written
 from edgeprof.model import onnx_layout_rules, onnx_rules
+from edgeprof.model.data_files import declared_files
 from edgeprof.model.graph import (
     STANDARD,
     Attribute,
@@ -77,10 +78,10 @@ def read_onnx(memory: mmap.mmap | bytes, path: Path, shapes: Mapping[str, tuple[
         opset=f"opset {model.opset}",
         producer=model.producer,
         warnings=tuple(builder.warnings(inputs)),
-        external_files=tuple(sorted(builder.external_files)),
         opsets={domain or STANDARD: number for domain, number in model.domains.items()},
         ir_version=model.ir_version or None,
         functions=tuple(_function(function) for function in model.functions),
+        data_files=declared_files(model.external),
     )
 
 
@@ -125,8 +126,6 @@ class _Builder:
         self.subgraphs: list[Subgraph] = []
         self._unknown: list[str] = []
         self._empty = 0
-        self._external = 0
-        self.external_files: set[str] = set()
         self._foreign: set[str] = set()
 
     def build(self, raw: RawGraph, parent: _Scope | None, inputs: Mapping[str, Value]) -> tuple[Subgraph, list[Value]]:
@@ -162,8 +161,6 @@ class _Builder:
         if self._unknown:
             more = f" and {len(self._unknown) - 3} more" if len(self._unknown) > 3 else ""  # noqa: PLR2004 (three named)
             said.append(f"shapes not known after {', '.join(self._unknown[:3])}{more}")
-        if self._external:
-            said.append(f"{self._external} weights lie in other files, which were not opened")
         if self._empty:
             said.append(f"{self._empty} initializers hold no data; their shapes are counted")
         if self._foreign:
@@ -173,10 +170,7 @@ class _Builder:
         return said
 
     def _initializer(self, scope: _Scope, stored: RawTensor) -> None:
-        if stored.external:
-            self._external += 1
-            self.external_files.add(stored.external)
-        elif stored.offset is None and not stored.bytes and elements_count(stored.shape):
+        if stored.offset is None and not stored.bytes and not stored.external and elements_count(stored.shape):
             self._empty += 1
         value = Value(stored.shape, stored.dtype, stored.content)
         scope.add(_constant(stored.name, stored), value)

@@ -5,6 +5,7 @@ Field numbers are those of onnx/onnx.proto3.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from edgeprof.errors import ModelInvalid, ModelUnsupported
@@ -38,8 +39,19 @@ class RawTensor(NamedTuple):
     bytes: int
     offset: int | None
     content: Content | None
-    external: str
+    external: bool = False
     sparse: bool = False
+
+
+class ExternalWeight(NamedTuple):
+    """Where a tensor's data lies in another file, in the file's own words; `bytes` is what its shape wants, 0 unknown.
+
+    ONNX keeps the place as texts by key: `location`, `offset`, `length`.
+    """
+
+    name: str
+    bytes: int
+    place: dict[str, str]
 
 
 class RawValue(NamedTuple):
@@ -53,6 +65,7 @@ class RawValue(NamedTuple):
 RawAttribute: TypeAlias = "int | float | str | tuple[int | float | str, ...] | RawTensor | list[RawGraph]"
 
 
+_length = re.compile("[0-9]{1,15}")
 _empty: dict[int, RawAttribute] = {1: 0.0, 2: 0, 3: "", 6: (), 7: (), 8: ()}
 
 
@@ -96,6 +109,7 @@ class RawModel(NamedTuple):
     domains: dict[str, int]
     functions: list[RawFunction]
     ir_version: int
+    external: list[ExternalWeight]
 
 
 def read_messages(memory: mmap.mmap | bytes, budget: Budget) -> RawModel:
@@ -104,7 +118,11 @@ def read_messages(memory: mmap.mmap | bytes, budget: Budget) -> RawModel:
 
 
 class _Messages(ProtoReader):
-    """One pass over one file."""
+    """One pass over one file; `external` collects tensors whose data lies elsewhere, wherever in the file they are."""
+
+    def __init__(self, memory: mmap.mmap | bytes, budget: Budget) -> None:
+        super().__init__(memory, budget)
+        self.external: list[ExternalWeight] = []
 
     def model(self) -> RawModel:
         producer, version = "", ""
@@ -132,7 +150,8 @@ class _Messages(ProtoReader):
             raise ModelInvalid("the file has no graph" if ir_version else "the file is neither TFLite nor ONNX")
         opset = domains.get("", domains.get("ai.onnx", 1))
         read = [self._function(field) for field in functions]
-        return RawModel(self._graph(graph, 0), f"{producer} {version}".strip(), opset, domains, read, ir_version)
+        whole = self._graph(graph, 0)
+        return RawModel(whole, f"{producer} {version}".strip(), opset, domains, read, ir_version, self.external)
 
     def _function(self, field: Field) -> RawFunction:
         texts = {1: "", 10: ""}
@@ -205,7 +224,7 @@ class _Messages(ProtoReader):
         domain = "" if texts[7] == "ai.onnx" else texts[7]
         return RawNode(texts[3], texts[4], domain, tuple(inputs), tuple(outputs), attributes)
 
-    def _attribute(self, field: Field, depth: int) -> tuple[str, RawAttribute | None]:  # noqa: C901 (one arm a kind)
+    def _attribute(self, field: Field, depth: int) -> tuple[str, RawAttribute | None]:  # noqa: C901, PLR0912 (one arm a kind)
         name = ""
         value: RawAttribute | None = None
         many: list[int | float | str] = []
@@ -230,6 +249,10 @@ class _Messages(ProtoReader):
                     many += self.integers(item)
                 case 9:
                     many.append(self._short(item))
+                case 10:
+                    self._tensor(item)  # of lists and sparse ones only what lies in other files is of use
+                case 22 | 23:
+                    self._sparse(item)
                 case 20 if item.wire == varint and value is None and not many:
                     # The kind alone: proto3 leaves a 0 out, an empty list has no field either.
                     value = _empty.get(item.value)
@@ -278,6 +301,8 @@ class _Messages(ProtoReader):
         for item in self.inside(field):
             if item.number == 1:
                 values = self._tensor(item)
+            elif item.number == 2:  # noqa: PLR2004 (SparseTensorProto.indices)
+                self._tensor(item)
             elif item.number == 3:  # noqa: PLR2004 (SparseTensorProto.dims)
                 dims += self.integers(item)
         if values is None:
@@ -285,10 +310,10 @@ class _Messages(ProtoReader):
         return values._replace(shape=checked_shape(values.name, dims), content=None, sparse=True)
 
     def _tensor(self, field: Field) -> RawTensor:
-        name, dtype, external = "", "undefined", ""
+        name, dtype, elsewhere = "", "undefined", False
         dims: tuple[int, ...] = ()
         data: list[Field] = []
-        external_bytes = 0
+        place: dict[str, str] = {}
         for item in self.inside(field):
             match item.number:
                 case 1:
@@ -300,12 +325,14 @@ class _Messages(ProtoReader):
                 case 8:
                     name = self.text(item)
                 case 13:
-                    key, value = self._entry(item)
-                    external = value if key == "location" else external
-                    external_bytes = int(value) if key == "length" and value.isdecimal() else external_bytes
+                    place.update([self._entry(item)])
+                case 14 if item.wire == varint:
+                    elsewhere = item.value == 1  # TensorProto.EXTERNAL
                 case _:
                     pass
-        return self._stored(RawTensor(name, dims, dtype, external_bytes, None, None, external), data)
+        # Data in the file itself counts, whatever place was left beside it.
+        tensor = RawTensor(name, dims, dtype, 0, None, None, elsewhere or ("location" in place and not data))
+        return self._stored(tensor, data, place)
 
     def _entry(self, field: Field) -> tuple[str, str]:
         texts = {1: "", 2: ""}
@@ -314,7 +341,7 @@ class _Messages(ProtoReader):
                 texts[item.number] = self.text(item)
         return texts[1], texts[2]
 
-    def _stored(self, tensor: RawTensor, data: list[Field]) -> RawTensor:
+    def _stored(self, tensor: RawTensor, data: list[Field], place: dict[str, str]) -> RawTensor:
         """Return the tensor with its size, place and small content. Raises ModelInvalid where the sizes disagree."""
         if min(tensor.shape, default=0) < 0:
             raise ModelInvalid(f"initializer {tensor.name!r} has the shape {list(tensor.shape)}")
@@ -322,7 +349,9 @@ class _Messages(ProtoReader):
         elements = elements_count(tensor.shape) or 0
         wanted = (elements * type_bits.get(tensor.dtype, 0) + 7) // 8
         if tensor.external:
-            return tensor._replace(bytes=tensor.bytes or wanted)
+            self.external.append(ExternalWeight(tensor.name, wanted, place))
+            told = place.get("length", "")
+            return tensor._replace(bytes=wanted or (int(told) if _length.fullmatch(told) else 0))
         if not data:
             return tensor._replace(content=() if elements == 0 else None)
         first = data[0]

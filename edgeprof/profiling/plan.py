@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from edgeprof.errors import ModelDoesNotFit, UsageError
+from edgeprof.model.data_files import needed_bytes
 from edgeprof.power.metrics import UNPRICED, Priced
 from edgeprof.records.result import Pass, Plan
 from edgeprof.units import format_bytes
@@ -259,9 +260,9 @@ def check_fit(graph: Graph, board: Board) -> None:
     if board.kind == "linux":
         return
     flash = flash_bytes(board)
-    if flash is not None and graph.bytes > flash:
+    if flash is not None and needed_bytes(graph) > flash:
         raise ModelDoesNotFit(
-            f"{graph.name} does not fit {board.name}: the file has {format_bytes(graph.bytes)},"
+            f"{graph.name} does not fit {board.name}: the file has {format_bytes(needed_bytes(graph))},"
             f" flash has {format_bytes(flash)}",
             hint=f"edgeprof fit {graph.name} lists the boards that it fits",
         )

@@ -21,7 +21,10 @@ class FoundModel(Struct, frozen=True, kw_only=True):
 
     `bytes` is its size unpacked, `compressed_bytes` what it takes in the archive, null where the archive is
     compressed as a whole. `metrics` are those of formats that edgeprof reads; otherwise `note` says why there are none.
-    `missing_files` hold weights of the model and are not in the bundle: the size is that without them.
+    `missing_files` hold weights of the model and are not there, or not as it declares them, which `weights_fault`
+    tells: the size is that without them. Of `bytes` and `compressed_bytes`, `shared_bytes` and
+    `shared_compressed_bytes` are those of files of weights that are counted with another model already. `sha256` is
+    null where weights lie in other files of a bundle.
     """
 
     path: str
@@ -33,6 +36,9 @@ class FoundModel(Struct, frozen=True, kw_only=True):
     same_as: str | None = None
     metrics: dict[str, Metric] = {}
     missing_files: tuple[str, ...] = ()
+    weights_fault: str = ""
+    shared_bytes: int = 0
+    shared_compressed_bytes: int = 0
     note: str = ""
 
 

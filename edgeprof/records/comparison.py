@@ -46,7 +46,10 @@ class Difference(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One metric on both sides; `change_ratio` is new / base - 1, and `low` and `high` bound that."""
+    """One metric on both sides; `change_ratio` is new / base - 1, and `low` and `high` bound that.
+
+    An exact figure is better or worse by the least difference; `allowed`: by no more than the gate allows.
+    """
 
     metric: str
     base: float | None
@@ -60,6 +63,7 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     verdict: ChangeVerdict = "cannot tell"
     method: str = ""
     reason: str = ""
+    allowed: bool = False
 
 
 class Price(Struct, frozen=True, kw_only=True):

@@ -14,8 +14,9 @@ Guard: TypeAlias = Literal["conservative", "balanced", "aggressive"]
 class OutputDistance(Struct, frozen=True, kw_only=True):
     """How far NEW's outputs are from BASE's on the same inputs, in real units.
 
-    `max_abs_error` is null where a value is not finite on one side alone. `cosine` is the least of all inferences,
-    null where an output is all zeros. `agreement_ratio` is the share of inferences with the same top-1 class; of
+    `max_abs_error` and `cosine` are null where a value is not finite on one side alone. `cosine` is the least of all
+    inferences: 1 where both sides are nothing beside the output's largest value, 0 where one is all zeros.
+    `agreement_ratio` is the share of inferences with the same top-1 class; of
     outputs that are no classes, the share of elements within 1 % of the output's largest value.
     """
 
@@ -27,6 +28,25 @@ class OutputDistance(Struct, frozen=True, kw_only=True):
     cosine: float | None
     agreement_ratio: float
     compared: Literal["top-1", "elements"]
+
+
+OutputRule: TypeAlias = Literal["top-1", "equal", "close", "cosine"]
+"""What an output is judged by: classes, whole numbers, one value an inference, anything else."""
+
+
+class ComparedOutput(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One output of BASE against one of NEW, by their names.
+
+    `agreement` is a share, or the least cosine (0 where it is negative); null with the `reason` where the two could not
+    be compared. `size_ratio`: how many times as large NEW's values are, where a cosine does not see it.
+    """
+
+    base: str
+    new: str
+    rule: OutputRule | None = None
+    agreement: float | None = None
+    size_ratio: float | None = None
+    reason: str = ""
 
 
 class Scores(Struct, frozen=True, kw_only=True):
@@ -60,6 +80,8 @@ class Quality(Struct, frozen=True, kw_only=True, omit_defaults=True):
     inputs: str
     basis: Basis
     distance: OutputDistance | None = None
+    paired_by: Literal["name", "position"] | None = None
+    outputs: tuple[ComparedOutput, ...] = ()
     base: Scores | None = None
     new: Scores | None = None
     drop: AccuracyDrop | None = None

@@ -29,8 +29,20 @@ class InputTensor(Struct, frozen=True, kw_only=True):
     zero_point: int | None = None
 
 
-class ModelFacts(Struct, frozen=True, kw_only=True):
-    """The model file. `bytes` and `sha256` are null where the model lives in the firmware."""
+class ModelFile(Struct, frozen=True, kw_only=True):
+    """One file of a model that has several; `sha256` is null where it was not asked for."""
+
+    name: str
+    bytes: int | None
+    sha256: str | None
+
+
+class ModelFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The model. `bytes` and `sha256` are null where it lives in the firmware, and where its weights are not there.
+
+    They are those of all its files: where weights lie in others than the model's own, `files` has each, that one first,
+    and `sha256` is the digest of their digests in hexadecimal, a line each in this order.
+    """
 
     name: str
     format: Literal["tflite", "onnx", "firmware"]
@@ -38,6 +50,7 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
     sha256: str | None
     inputs: tuple[InputTensor, ...]
     outputs: tuple[InputTensor, ...]
+    files: tuple[ModelFile, ...] = ()
 
 
 class Pass(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgeprof.comparing.shown import ratio_text, value_text
 from edgeprof.metrics import metric_kind
 from edgeprof.report.comparison_table import finding_title
 from edgeprof.report.comparison_words import (
-    SIGNS,
     have_one_base,
     heading,
     heading_of_all,
     how_sure,
     new_name,
     quality_line,
-    ratio_text,
     scores_line,
     sentence,
     shown_change,
     shown_changes,
+    sign_of,
     titles,
-    value_text,
     worst,
 )
 from edgeprof.report.escaping import escape
@@ -44,7 +43,7 @@ def _lines(one: Comparison, *, whole: bool) -> Iterator[str]:
     yield from ("| | base | new | change | verdict |", "| --- | ---: | ---: | ---: | --- |")
     for change in shown_changes(one, whole=whole).rows:
         shown = shown_change(change)
-        bold = "**" if change.verdict == "worse" else ""
+        bold = "**" if change.verdict == "worse" and not change.allowed else ""
         yield (
             f"| {metric_kind(change.metric).title} | {shown.base} | {shown.new} | {shown.ratio}"
             f" | {bold}{shown.verdict}{bold} |"
@@ -72,7 +71,7 @@ def _side_by_side(found: Sequence[Comparison], *, whole: bool) -> Iterator[str]:
 def _cell(change: Change | None) -> str:
     if change is None:
         return "—"
-    return f"{value_text(change.metric, change.new)} {ratio_text(change.change_ratio)} {SIGNS[change.verdict]}"
+    return f"{value_text(change.metric, change.new)} {ratio_text(change.change_ratio)} {sign_of(change)}"
 
 
 def _below(one: Comparison, *, whole: bool) -> Iterator[str]:

@@ -9,21 +9,20 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeprof.comparing.regression import GATED
+from edgeprof.comparing.shown import ratio_text, value_text
 from edgeprof.metrics import REGISTRY, metric_kind
 from edgeprof.report.comparison_words import (
-    SIGNS,
     have_one_base,
     heading,
     heading_of_all,
     how_sure,
     new_name,
     quality_line,
-    ratio_text,
     scores_line,
     shown_change,
     shown_changes,
+    sign_of,
     titles,
-    value_text,
 )
 from edgeprof.report.console import VERDICT_STYLES, captured, text_console
 
@@ -69,7 +68,7 @@ def _pair(one: Comparison, *, whole: bool) -> Table:
     for change in shown_changes(one, whole=whole).rows:
         shown = shown_change(change)
         title = metric_kind(change.metric).title
-        said = Text(shown.verdict, style=STYLES[change.verdict])
+        said = Text(shown.verdict, style=_style(change))
         table.add_row(title, shown.base, shown.new, shown.ratio.replace(" %", ""), said, change.basis)
     return table
 
@@ -95,7 +94,11 @@ def _cell(change: Change | None) -> Text:
     if change is None:
         return Text("—")
     text = Text(f"{value_text(change.metric, change.new)}  {ratio_text(change.change_ratio)} ")
-    return text.append(SIGNS[change.verdict], style=STYLES[change.verdict])
+    return text.append(sign_of(change), style=_style(change))
+
+
+def _style(change: Change) -> str:
+    return STYLES["same" if change.allowed else change.verdict]
 
 
 def _draw_below(console: Console, one: Comparison, *, whole: bool) -> None:
@@ -121,4 +124,6 @@ def _draw_below(console: Console, one: Comparison, *, whole: bool) -> None:
 
 def finding_title(limit: str, metric: str) -> str:
     """Return what a finding is about: the metric, or the rule where it has none of its own."""
-    return metric_kind(metric).title if limit.startswith("regression/") else limit.partition("/")[0].capitalize()
+    if limit.startswith("regression/"):
+        return metric_kind(metric).title
+    return limit.removeprefix("compare/").partition("/")[0].capitalize()

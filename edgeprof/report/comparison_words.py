@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgeprof.comparing.regression import GATED
+from edgeprof.comparing.shown import difference_text, ratio_text, sides_text
 from edgeprof.metrics import metric_kind
-from edgeprof.units import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,23 +58,16 @@ class ShownChange(NamedTuple):
 
 def shown_change(change: Change) -> ShownChange:
     """Return base, new, change with bounds, and verdict, as text."""
-    base, new = (value_text(change.metric, value) for value in (change.base, change.new))
+    base, new = sides_text(change)
     ratio = ratio_text(change.change_ratio)
     if change.way != "exact" and change.low is not None and change.high is not None:
         ratio += f" ({change.low * 100:+.2f} … {change.high * 100:+.2f})"
-    return ShownChange(base, new, ratio, SIGNS[change.verdict])
+    return ShownChange(base, new, ratio, sign_of(change))
 
 
-def value_text(metric: str, value: float | None) -> str:
-    """Return a figure with its unit, a dash where there is none."""
-    return "—" if value is None else format_value(metric, value)
-
-
-def ratio_text(ratio: float | None) -> str:
-    """Return a change in percent; from 10 times on as a factor."""
-    if ratio is None:
-        return ""
-    return f"{ratio * 100:+.2f} %" if ratio < 9 else f"{ratio + 1:.1f} times"  # noqa: PLR2004  ten times
+def sign_of(change: Change) -> str:
+    """Return the verdict as a word; of an exact difference that is allowed the difference itself."""
+    return difference_text(change) if change.allowed else SIGNS[change.verdict]
 
 
 def titles(changes: Sequence[Change]) -> str:

@@ -23,7 +23,7 @@ from edgeprof.report.fit_words import (
     reasons,
     why,
 )
-from edgeprof.units import format_bytes
+from edgeprof.report.rows import model_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ def _table(fit: Fit) -> str:
     """Return a line for each board with what an inference costs there, and under it why where it is not ready."""
     paper = page()
     count = len(fit.boards) + len(fit.left_out)
-    title = f"{fit.model.name} ({format_bytes(fit.model.bytes or 0)}) on {count} board{'s' * (count != 1)}"
+    title = f"{fit.model.name} ({model_size(fit.model)}) on {count} board{'s' * (count != 1)}"
     on_mcu = any("sram_peak_bytes" in board.metrics for board in (*fit.boards, *fit.left_out))
     lines = [paper.styled(printable(f"{title}{f', {fit.engine}' if on_mcu else ''}"), "bold")]
     lines += [line for text in needs(fit) for line in _hanging(f"· needs {text}", paper.width)]

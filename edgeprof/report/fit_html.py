@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from edgeprof.report.fit_words import TITLES, estimated_names, figure, left, memory_left, needs, price, reasons, why
-from edgeprof.units import format_bytes
+from edgeprof.report.rows import model_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ def fit_page(fit: Fit) -> str:
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{name} on {count} boards</title><style>{STYLE}</style></head><body>"
-        f"<h1>{name} <small>{format_bytes(fit.model.bytes or 0)}, {count} boards, {escape(fit.engine)}</small></h1>"
+        f"<h1>{name} <small>{model_size(fit.model)}, {count} boards, {escape(fit.engine)}</small></h1>"
         f'{answer}<ul>{facts}</ul><div class="wide">{_matrix(fit)}</div>'
         f"<h2>What is not known, and what was assumed</h2><ul>{notes}</ul>"
         "<p><small>Latency, energy and life are estimated; the range holds 90 %. ~ extrapolated beyond what was"

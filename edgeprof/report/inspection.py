@@ -10,7 +10,7 @@ from edgeprof.printable import printable
 from edgeprof.report.columns import Cell, Column, Page, columns, page, wrapped
 from edgeprof.report.drawing import drawn
 from edgeprof.report.escaping import csv_text, escape
-from edgeprof.report.rows import row_of
+from edgeprof.report.rows import model_size, row_of
 from edgeprof.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _sorted(inspection: Inspection, sort: str) -> list[tuple[int, InspectedOpera
 
 def _inspection_table(inspection: Inspection, sort: str, top: int | None) -> str:
     paper, model = page(), inspection.model
-    lines = [paper.styled(printable(f"{model.name} ({model.format}, {format_bytes(model.bytes or 0)})"), "bold")]
+    lines = [paper.styled(printable(f"{model.name} ({model.format}, {model_size(model)})"), "bold")]
     for title, tensors in (("in ", model.inputs), ("out", model.outputs)):
         for tensor in tensors:
             quantised = f", scale {tensor.scale:g}, zero point {tensor.zero_point}" if tensor.scale is not None else ""

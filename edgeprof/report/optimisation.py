@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgeprof.comparing.shown import difference_text, value_text
 from edgeprof.metrics import metric_kind, unit_of
 from edgeprof.report.comparison_words import (
     SIGNS,
@@ -21,7 +22,6 @@ from edgeprof.report.comparison_words import (
     quality_line,
     scores_line,
     sentence,
-    value_text,
     worst,
 )
 from edgeprof.report.escaping import escape
@@ -100,6 +100,8 @@ def _factor(change: Change) -> str | None:
         return None
     if change.verdict == "same" and ratio == 0:
         return "unchanged"
+    if change.allowed:
+        return difference_text(change)
     up, down = WORDS.get(unit_of(change.metric), ("more", "less"))
     grew = ratio > 0
     word = up if grew else down

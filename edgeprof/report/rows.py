@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgeprof.metrics import REGISTRY, metric_kind
 from edgeprof.summary.summarise import LATENCY_KINDS
-from edgeprof.units import format_value
+from edgeprof.units import format_bytes, format_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgeprof.records.result import Metric, Result
+    from edgeprof.records.result import Metric, ModelFacts, Result
 
 SECTIONS = (
     ("Latency", ("latency_", "throughput_", "preempted_", "throttled_", "instructions_", "cycles_")),
@@ -33,6 +33,11 @@ PASSES = (
 """What is not shown row by row where it was not asked for: its name, its metrics, the passes that give them."""
 
 SCOPES = {"within-run": " in this run", "across-launches": " across launches", "": ""}
+
+
+def model_size(model: ModelFacts) -> str:
+    """Return the size of a model as text."""
+    return "size not known" if model.bytes is None else format_bytes(model.bytes)
 
 
 class Row(NamedTuple):

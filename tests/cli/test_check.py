@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
 from onnx import TensorProto, helper
+
+from tests.unit.model.external_models import simple
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -206,3 +209,33 @@ def test_the_profiles_are_listed_and_shown_with_their_sources(edgeprof: Cli) -> 
     assert json.loads(shown.stdout)["limits"][0]["source"].startswith("Model Performance Metrics, l. 34")
     assert edgeprof("limits", "show", "moble").returncode == 2
     assert edgeprof("limits").returncode == 0
+
+
+def test_weights_in_another_file_count_in_size_digest_and_compressed(edgeprof: Cli, tmp_path: Path) -> None:
+    digests = []
+    for name, content in (("zeros", bytes(256)), ("ones", b"\1" * 256)):
+        path = simple(tmp_path / name, content)
+        done = edgeprof("check", path, "--limit", "model_bytes<300B", "--format", "json")
+        assert done.returncode == 1, done.stderr
+        found = json.loads(done.stdout)
+        digests.append(found["model"]["sha256"])
+        size = path.stat().st_size + 256
+        assert (found["metrics"]["model_bytes"]["value"], found["model"]["bytes"]) == (size, size)
+        packed = sum(len(deflated(file.read_bytes())) for file in (path, path.with_name("m.data")))
+        assert found["metrics"]["model_compressed_bytes"]["value"] == packed
+    assert digests[0] != digests[1]
+
+
+def deflated(content: bytes) -> bytes:
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    return packer.compress(content) + packer.flush()
+
+
+def test_weights_that_are_cut_off_leave_the_limit_open_and_are_named(edgeprof: Cli, tmp_path: Path) -> None:
+    path = simple(tmp_path, bytes(100))
+    done = edgeprof("check", path, "--limit", "model_bytes<5kB", "--strict", "--format", "json")
+    assert done.returncode == 6
+    found = json.loads(done.stdout)
+    assert found["findings"][0]["verdict"] == "INCONCLUSIVE"
+    assert "'m.data' has 100 bytes, the weights in it reach to byte 256" in found["findings"][0]["reason"]
+    assert found["model"]["missing_files"] == ["m.data"]

@@ -10,8 +10,12 @@ import pytest
 import edgeprof as library
 from edgeprof import list_boards
 from tests.conftest import REPOSITORY
+from tests.unit.model.external_models import elsewhere, product, simple, written
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from tests.conftest import Cli
 
 VWW = REPOSITORY / "examples" / "models" / "vww_int8.tflite"
@@ -204,3 +208,35 @@ def test_values_that_mean_nothing_are_refused(edgeprof: Cli, given: tuple[str, .
 def test_a_board_that_is_named_twice_is_answered_once(edgeprof: Cli) -> None:
     found = fitted(edgeprof, VWW, "--board", "nrf52840-dk", "--board", "nrf52840-dk")
     assert [board["board"] for board in found["boards"]] == ["nrf52840-dk"]
+
+
+@pytest.fixture
+def giant(tmp_path: Path) -> Iterator[Path]:
+    """Return an ONNX model of 6.4 GB, all of it in a file of holes beside it; left out, the stub alone is there."""
+    side = 40_000
+    stored = elsewhere("w", side, side, location="m.data", offset=0, length=4 * side * side)
+    path = written(tmp_path / "m.onnx", product(stored, size=side))
+    with path.with_name("m.data").open("wb") as file:
+        file.truncate(4 * side * side)
+    yield path
+    path.with_name("m.data").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_weights_in_another_file_need_memory_whether_it_is_there_or_not(
+    edgeprof: Cli, giant: Path, *, there: bool
+) -> None:
+    if not there:
+        giant.with_name("m.data").unlink()
+    boards = ("--board", "raspberry-pi-zero-2w", "--board", "raspberry-pi-3b-plus")
+    found = fitted(edgeprof, giant, *boards, exit_code=4)
+    assert [board["verdict"] for board in found["boards"]] == ["NOT READY", "NOT READY"]
+    assert found["boards"][0]["metrics"]["memory_peak_bytes"]["value"] == giant.stat().st_size + 6_400_320_000
+    assert found["model"]["bytes"] == (giant.stat().st_size + 6_400_000_000 if there else None)
+    assert any("'m.data', which is not beside the model" in text for text in found["assumptions"]) is not there
+
+
+def test_a_model_that_would_fit_and_is_not_whole_is_not_called_ready(edgeprof: Cli, tmp_path: Path) -> None:
+    found = fitted(edgeprof, simple(tmp_path, None), "--board", "raspberry-pi-5")
+    assert found["boards"][0]["verdict"] == "UNKNOWN"
+    assert "which is not beside the model (put it beside the model)" in found["boards"][0]["reason"]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from edgeprof import wire
 from tests.ssh.rig import MODEL, ROOT, eventually
+from tests.unit.model.external_models import simple
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,3 +177,26 @@ def test_a_model_that_was_damaged_on_the_board_is_put_there_again_and_that_is_sa
     assert copy.read_bytes() == MODEL.read_bytes()
     warned = {warning["code"]: warning["text"] for warning in json.loads(done.stdout)["warnings"]}
     assert "20000 bytes" in warned["blob-replaced"]
+
+
+def test_weights_beside_a_model_are_sent_with_it_and_others_do_not_take_their_place(
+    rig: Rig, person: Person, cache: Path, tmp_path: Path
+) -> None:
+    """Both models are the same file and differ in their weights alone, which are all ones or all twos."""
+    outputs, digests = [], set()
+    for name, factor in (("ones", 1.0), ("twos", 2.0)):
+        model = simple(tmp_path / name, struct.pack("<64f", *[factor] * 64))
+        given, given_back = tmp_path / "in.npz", tmp_path / f"{name}.npz"
+        np.savez(given, x=np.ones((1, 1, 8), np.float32))
+        done = person.edgeprof(
+            "profile", model, "--runs", 20, "--no-memory", "--inputs", given, "--outputs", given_back,
+            "--format", "json", "--limit", "model_bytes<300B", "--target", rig.url(cache=str(cache)),
+        )  # fmt: skip
+        assert done.returncode == 1, done.stderr
+        found = json.loads(done.stdout)
+        assert found["metrics"]["model_bytes"]["value"] == model.stat().st_size + 256
+        digests.add(found["model"]["sha256"])
+        with np.load(given_back) as loaded:
+            outputs.append(float(loaded["y"].max()))
+    assert (outputs, len(digests)) == ([8.0, 16.0], 2)
+    assert len(list((cache / "runs").iterdir())) == 2

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from onnx.external_data_helper import set_external_data
 
 from edgeprof.bundle import scan
+from edgeprof.judging.checking import bundle_metrics
 from tests.unit.bundle.bundle_builder import KWS, KWS_ONNX, RESNET, app, library, noise, tarred, torchscript, zipped
 
 if TYPE_CHECKING:
@@ -162,6 +163,47 @@ def test_external_weights_of_an_onnx_model_count(tmp_path: Path) -> None:
 def test_external_weights_that_are_not_in_the_bundle_are_named(tmp_path: Path, location: str) -> None:
     bundle = scanned(tmp_path, "a.zip", zipped([("m/net.onnx", external_onnx(location))]))
     assert bundle.models[0].missing_files
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 256\n"
+
+
+@pytest.mark.parametrize(
+    ("location", "content", "said"),
+    [
+        ("net.data", None, "'net.data' is not in the bundle"),
+        ("net.data", bytes(255), "'net.data' has 255 bytes, the weights in it reach to byte 256"),
+        ("net.data", LFS.ljust(400), "'net.data' is a Git LFS pointer"),
+        ("../m/net.data", bytes(256), "'../m/net.data', which is not in the model's own folder"),
+    ],
+)
+def test_external_weights_that_are_not_whole_leave_no_size(
+    tmp_path: Path, location: str, content: bytes | None, said: str
+) -> None:
+    files = [("m/net.onnx", external_onnx(location)), *([("m/net.data", content)] if content else [])]
+    bundle = scanned(tmp_path, "a.zip", zipped(files))
+    assert said in bundle.models[0].weights_fault
+    assert said in bundle.models[0].note
+    metrics = bundle_metrics(bundle)
+    for name in ("model_bytes", "model_compressed_bytes"):
+        assert metrics[name].value is None
+        assert said in (metrics[name].reason or "")
+
+
+def test_external_weights_that_two_models_share_count_once(tmp_path: Path) -> None:
+    one, other = external_onnx("net.data"), external_onnx("./net.data")
+    for name, pack in (("a.zip", zipped), ("a.tar", tarred)):
+        bundle = scanned(tmp_path, name, pack([("./a.onnx", one), ("./b.onnx", other), ("./net.data", bytes(256))]))
+        assert [model.bytes for model in bundle.models] == [len(other) + 256, len(one) + 256]
+        assert bundle_metrics(bundle)["model_bytes"].value == len(one) + len(other) + 256
+        assert bundle.ml_unpacked_bytes == len(one) + len(other) + 256
+
+
+def test_models_that_differ_in_their_external_weights_alone_are_no_copies(tmp_path: Path) -> None:
+    files = [("a/net.onnx", external_onnx("net.data")), ("b/net.onnx", external_onnx("net.data"))]
+    bundle = scanned(tmp_path, "a.zip", zipped([*files, ("a/net.data", bytes(256)), ("b/net.data", noise(256))]))
+    assert [model.same_as for model in bundle.models] == [None, None]
+    assert bundle.duplicate_bytes == 0
 
 
 def test_a_file_that_is_only_named_like_a_model_is_said_to_be_so(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ OUTPUTS = arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 
 def test_identical_outputs_have_no_error_and_agree_in_all(values: np.ndarray, classes: bool) -> None:  # noqa: FBT001  hypothesis gives them by position
     found = distance([values], [values.copy()], classes=classes)
     assert (found.max_abs_error, found.mean_abs_error, found.agreement_ratio) == (0.0, 0.0, 1.0)
-    assert found.cosine is None or found.cosine == pytest.approx(1.0)
+    assert found.cosine == pytest.approx(1.0)
 
 
 @given(OUTPUTS, st.randoms(use_true_random=False))
