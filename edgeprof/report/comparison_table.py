@@ -121,4 +121,6 @@ def _draw_below(console: Console, one: Comparison, *, whole: bool) -> None:
 
 def finding_title(limit: str, metric: str) -> str:
     """Return what a finding is about: the metric, or the rule where it has none of its own."""
-    return metric_kind(metric).title if limit.startswith("regression/") else limit.partition("/")[0].capitalize()
+    if limit.startswith("regression/"):
+        return metric_kind(metric).title
+    return limit.removeprefix("run/").partition("/")[0].capitalize()
