@@ -227,7 +227,7 @@ def _missing(missing: List[str], present: List[str], available: Sequence[str], r
     if not refused and set(missing) <= set(available):
         why = "it is listed, and a library, driver or device that it needs is not there"
     if present:
-        text = "{} could not be used and {} ran instead; {}"
+        text = "{} could not be used and left the model to {}; {}"
         return [("provider-missing", text.format(names, ", ".join(present), why))]
     return [("cpu-fallback", "{} could not be used and every node ran on the CPU; {}".format(names, why))]
 
