@@ -15,6 +15,7 @@ from edgeprof.errors import EdgeprofError, OutputUnwritable, UsageError, did_you
 from edgeprof.estimate.coefficients import Coefficients
 from edgeprof.installing.offering import make_offer
 from edgeprof.judging.checking import check
+from edgeprof.judging.fallback import is_unproven, required
 from edgeprof.judging.profiles import read_limits
 from edgeprof.meters import is_meter
 from edgeprof.model import read_model
@@ -104,7 +105,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     for path in (output, outputs):
         if path is not None:
             check_writable(Path(path))
-    rules = read_limits(limits)
+    rules = (*read_limits(limits), *required(options.require_delegated_ratio))
     offer = make_offer(install=options.install_runtime, wheels=wheels, ask=ask, runtime=options.runtime)
     begun = begun_result(new_id(), now(), sys.argv, graph=ready.graph, plan=ready.plan, target=ready.target,
                          board=ready.board)  # fmt: skip
@@ -368,6 +369,6 @@ def exit_code(results: Sequence[Result], failures: Sequence[EdgeprofError] = (),
         codes.add(5)
     if "FAIL" in verdicts or (strict and "WARN" in verdicts):
         codes.add(1)
-    if strict and "INCONCLUSIVE" in verdicts:
+    if any(is_unproven(result.findings) for result in results) or (strict and "INCONCLUSIVE" in verdicts):
         codes.add(6)
     return next((code for code in (70, 2, 3, 4, 5, 1, 6) if code in codes), 0)

@@ -38,6 +38,7 @@ REGISTRY: dict[str, MetricKind] = {
     "stage_total_p99_s": MetricKind("Whole path p99", "less"),
     "throughput_hz": MetricKind("Throughput", "more"),
     "preempted_ratio": MetricKind("Preempted samples", "less"),
+    "delegated_ratio": MetricKind("Nodes delegated", "more"),
     "memory_peak_bytes": MetricKind("Memory peak", "less"),
     "memory_average_bytes": MetricKind("Memory average", "less"),
     "memory_file_backed_bytes": MetricKind("Memory, file-backed part", "less"),
@@ -87,6 +88,12 @@ PERCENTILES = {
     "stage_total_p99_s": 0.99,
 }
 """The metrics that are percentiles, and which: a limit on one passes only by its upper bound."""
+
+OF_THE_FILE = frozenset({
+    "model_bytes", "model_compressed_bytes", "weights_bytes", "parameters_count", "macs_count",
+    "activations_peak_bytes", "activations_total_bytes",
+})  # fmt: skip
+"""The metrics that the model's file alone tells: no run changes them."""
 
 
 def metric_kind(name: str) -> MetricKind:

@@ -165,7 +165,8 @@ def _is_recoverable(journal: Path) -> bool:
 
 def recover_result(journal: Path) -> Result:
     """Return what the journal of a run holds that was killed before it could write its result."""
-    from edgeprof.summary.fold import fold  # noqa: PLC0415  only for a killed run
+    from edgeprof.judging.marks import run_findings  # noqa: PLC0415  only for a killed run
+    from edgeprof.summary.fold import fold  # noqa: PLC0415  the same
     from edgeprof.summary.results import filled_result  # noqa: PLC0415  the same
     from edgeprof.targets import board_folders  # noqa: PLC0415  the same
 
@@ -180,7 +181,8 @@ def recover_result(journal: Path) -> Result:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ResultInvalid(f"{journal} is not the journal of a run: {error}") from error
     folders = board_folders()
-    return filled_result(begun, measurement, failure=killed, board=_board(begun, folders), folders=folders)
+    result = filled_result(begun, measurement, failure=killed, board=_board(begun, folders), folders=folders)
+    return msgspec.structs.replace(result, findings=run_findings(result))
 
 
 def _board(begun: Result, folders: Sequence[Path]) -> Board | None:

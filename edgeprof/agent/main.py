@@ -14,7 +14,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from edgeprof import wire
-from edgeprof.agent import board_state, install, runtimes, sensors, timing
+from edgeprof.agent import board_state, install, plug_ins, runtimes, sensors, timing
 from edgeprof.agent import passes as measuring
 from edgeprof.agent.blobs import WINDOW, Blobs
 from edgeprof.agent.child import Child, death, start_child
@@ -377,7 +377,7 @@ ANSWERS: Dict[Any, Callable[[Agent, Any], None]] = {
 def _installed(folder: str, name: str) -> str:
     """Return what changes when a runtime or its numpy is installed anew, without importing either."""
     parts = []
-    for module in (name, "numpy"):
+    for module in (name, "numpy", *(plug_ins.PACKAGES.values() if name == "onnxruntime" else ())):
         spec = install.find_spec(folder, module, name)
         origin = spec.origin if spec is not None else None
         changed = os.stat(origin).st_mtime_ns if origin and os.path.exists(origin) else ""

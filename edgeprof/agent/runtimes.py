@@ -12,7 +12,7 @@ import struct
 import zlib
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
-from edgeprof.agent import delegates
+from edgeprof.agent import delegates, plug_ins
 from edgeprof.agent.delegates import Choice, Description
 
 # y = x + x on float32 [1, 4]: the smallest models that make a runtime load its kernels and execute one.
@@ -176,19 +176,10 @@ ONNX_TYPES = {
 
 def _load_onnx(path: str, threads: int, profile_prefix: str, choice: Choice) -> Loaded:
     import numpy as np  # noqa: PLC0415  never before a runtime is asked for
-    import onnxruntime  # noqa: PLC0415  only where it is installed
 
     providers = delegates.wanted_providers(choice)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    if profile_prefix:
-        options.enable_profiling = True
-        options.profile_file_prefix = profile_prefix
-    if providers != [delegates.CPU]:
-        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    session = onnxruntime.InferenceSession(path, options, providers=providers)
+    options = functools.partial(_onnx_options, threads, profile_prefix, providers)
+    session, refused = plug_ins.make_session(path, options, providers)
     inputs = tuple(
         TensorFacts(entry.name, ONNX_TYPES.get(entry.type, entry.type), tuple(_size(d) for d in entry.shape))
         for entry in session.get_inputs()
@@ -215,11 +206,26 @@ def _load_onnx(path: str, threads: int, profile_prefix: str, choice: Choice) -> 
         return _as_bytes(output_names, fetch())
 
     def describe() -> Description:
-        return _describe_onnx(session, path, inputs, providers, choice)
+        return _describe_onnx(session, path, inputs, providers, choice, refused)
 
     invoke = functools.partial(session.run_with_iobinding, binding)
     fetch = binding.copy_outputs_to_cpu
     return Loaded(invoke, set_inputs, read_outputs, inputs, _once(describe), session.end_profiling, feed, fetch)
+
+
+def _onnx_options(threads: int, profile_prefix: str, providers: List[str]) -> Any:  # noqa: ANN401  ONNX Runtime's
+    import onnxruntime  # noqa: PLC0415  only where it is installed
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    if profile_prefix:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile_prefix
+    if providers != [delegates.CPU]:
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    return options
 
 
 def _describe_onnx(
@@ -228,6 +234,7 @@ def _describe_onnx(
     inputs: Tuple[TensorFacts, ...],
     providers: List[str],
     choice: Choice,
+    refused: str,
 ) -> Description:
     """Say which nodes run where; where the session cannot tell, a second one is run under the profiler."""
     import numpy as np  # noqa: PLC0415  the runtime has it imported
@@ -236,12 +243,13 @@ def _describe_onnx(
     used = session.get_providers()
     available = onnxruntime.get_available_providers()
     if not [name for name in providers if name != delegates.CPU and name in used]:
-        return delegates.describe_onnx(providers, available, used, None)
+        return delegates.describe_onnx(providers, available, used, None, refused)
     assigned = delegates.assigned_nodes(session)
+    fused = assigned is None
     if assigned is None and not choice.watched:
         zeros = {facts.name: np.zeros(facts.shape, facts.dtype) for facts in inputs}
         assigned = delegates.profiled_nodes(onnxruntime, path, providers, zeros)
-    found = delegates.describe_onnx(providers, available, used, assigned)
+    found = delegates.describe_onnx(providers, available, used, assigned, refused, fused=fused)
     if assigned is None and not choice.watched:
         found.notes.append(delegates.UNKNOWN)
     return found
@@ -311,4 +319,7 @@ def probe(name: str, format_name: str, folder: str, choice: Choice = DEFAULT) ->
     if value != (2.0, 4.0, 6.0, 8.0):
         text = "the probe model gave {} for 1, 2, 3, 4 doubled"
         raise ValueError(text.format(value))
-    return {"name": name, "version": version, "numpy": str(np.__version__), "works": True}
+    found: Dict[str, Any] = {"name": name, "version": version, "numpy": str(np.__version__), "works": True}
+    if name == "onnxruntime":
+        found["providers"] = plug_ins.listed_providers()
+    return found

@@ -95,6 +95,22 @@ class Percent(click.ParamType):  # type: ignore[type-arg]  # the same
         return ratio
 
 
+class Share(Percent):
+    """`95%`, or 0.95: at most the whole."""
+
+    name = "percent"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the ratio."""
+        text = str(value).strip()
+        if not isinstance(value, float) and re.fullmatch(r"\d+(\.\d+)?", text) and float(text) > 1:
+            self.fail(f"{text} is more than the whole; {text} % is written {text}%", param, ctx)
+        ratio = super().convert(value, param, ctx)
+        if ratio > 1:
+            self.fail(f"{text} is more than the whole", param, ctx)
+        return ratio
+
+
 def format_option(*formats: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return the --format option of a command."""
     return click.option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprof.cli.options import BASES, SEEDS, Amount, Duration, Shape, WarmUp, format_option, trust_option
+from edgeprof.cli.options import BASES, SEEDS, Amount, Duration, Shape, Share, WarmUp, format_option, trust_option
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -65,6 +65,14 @@ if TYPE_CHECKING:
     "--delegate", default="", metavar="xnnpack|none|PATH", help="For .tflite; PATH: of a library there, ?key=value."
 )
 @click.option("--provider", "providers", multiple=True, metavar="NAME", help="For .onnx: cpu, cuda, … May be repeated.")
+@click.option(
+    "--require-delegated",
+    "require_delegated_ratio",
+    type=Share(),
+    metavar="95%",
+    help="Fail where the provider or delegate takes less than this share of the model's nodes; exit 6 where it is not"
+    " known.",
+)
 @click.option("--cpus", default="", metavar="LIST", help="CPUs to pin to, such as 0-3,6.")
 @click.option("--hook", type=click.Path(path_type=Path), help="Python file with preprocess(raw), postprocess(outputs).")
 @click.option(
@@ -176,6 +184,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
         threads=given["threads"], batch=given["batch"], per_op=given["per_op"], memory=not given["no_memory"],
         seed=given["seed"], timeout_s=given["timeout_s"], check_outputs=given["check_outputs"],
         runtime=given["runtime"], delegate=given["delegate"], providers=given["providers"],
+        require_delegated_ratio=given["require_delegated_ratio"],
         cpus=parse_cpus(given["cpus"]) if given["cpus"] else (), hook=str(given["hook"]) if given["hook"] else None,
         power=given["power"], windows=given["windows"], window_s=given["window_s"], idle_s=given["idle_s"],
         priced=Priced(given["price_usd_per_kwh"], given["grid_g_per_kwh"]),

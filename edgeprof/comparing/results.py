@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from edgeprof.comparing.fallbacks import fallback_of_sides
 from edgeprof.comparing.intervals import verdict
 from edgeprof.comparing.layouts import alike
 from edgeprof.comparing.regression import MAX_REGRESSION, gate_findings, is_beyond
@@ -183,7 +184,7 @@ def compared(
         differences=differences(base, new),
         changes=found,
         launches=tuple(launches),
-        findings=gate_findings(found, max_regression),
+        findings=fallback_of_sides(base, new, gate_findings(found, max_regression)),
         warnings=tuple(_marks(base, new)),
     )
 

@@ -131,7 +131,8 @@ def _working(format_name: str, working: list[RuntimeFound], broken: list[Runtime
     for runtime in working:
         numpy = f", numpy {runtime.numpy}" if runtime.numpy else ""
         origin = f", {runtime.reason}" if runtime.reason else ""
-        told.append(f"{runtime.name} {runtime.version} runs a .{format_name} model{numpy}{origin}")
+        providers = f", with {', '.join(runtime.providers)}" if runtime.providers else ""
+        told.append(f"{runtime.name} {runtime.version} runs a .{format_name} model{numpy}{providers}{origin}")
     told += [f"{runtime.name} is there and does not: {runtime.reason}" for runtime in broken if _is_there(runtime)]
     return Check(name=f"runtime {format_name}", verdict="OK", seen="; ".join(told))
 

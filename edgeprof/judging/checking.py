@@ -15,7 +15,7 @@ from edgeprof.file_names import written
 from edgeprof.judging.limits import Limit, judge
 from edgeprof.judging.marks import judge_result, run_findings
 from edgeprof.judging.profiles import read_limits
-from edgeprof.metrics import REGISTRY
+from edgeprof.metrics import OF_THE_FILE, REGISTRY
 from edgeprof.model.data_files import fault_text, size_bytes
 from edgeprof.records.bundle import Bundle, CheckReport, FoundModel
 from edgeprof.records.result import Metric, Warned
@@ -99,9 +99,8 @@ def _looked_at(path: Path, rules: Sequence[Limit]) -> _Seen:
     head = _head(path)
     if head.lstrip()[:1] == b"{" and not looks_like_bundle(path, head):
         return _result(path)
-    known = {*SUMMED, *LARGEST}
     told = "a file alone does not tell it; edgeprof profile measures it"
-    never = {name: told for name in REGISTRY if name not in known}
+    never = {name: told for name in REGISTRY if name not in OF_THE_FILE}
     onnx = path.suffix == ".onnx" or (may_be_onnx(head) and path.suffix != ".mlmodel")
     if not looks_like_bundle(path, head) and (head[4:8] == b"TFL3" or onnx):
         return _Seen(_model(path, rules), never)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from edgeprof.judging.fallback import fallback_findings, fell_back, of_another
 from edgeprof.judging.limits import judge
 from edgeprof.records.result import Finding, Metric
 from edgeprof.summary.sustained import PART_PERCENTILES
@@ -52,13 +53,15 @@ def judge_result(
     gate: Gate = "target",
     never: Mapping[str, str] | None = None,
 ) -> tuple[Finding, ...]:
-    """Return one finding a limit, as `judge` does, with what the marks of the run leave of it.
+    """Return one finding a limit, as `judge` does, with what the marks of the run and a fallback leave of it.
 
     Bits that stood before the run leave open what was measured: PASS, WARN and FAIL become INCONCLUSIVE. A finding of
     the tier `info` keeps its verdict, since it never gates.
     """
     rules = tuple(limits)
     findings = judge(result.metrics, rules, accepted, gate=gate, never=never)
+    if fell_back(result):
+        findings = tuple(map(of_another, findings))
     marks = _marks(result)
     if not marks:
         return findings
@@ -68,11 +71,12 @@ def judge_result(
 
 
 def run_findings(result: Result) -> tuple[Finding, ...]:
-    """Return what new bits say of the run itself, whether it has limits or not: it cannot be judged as it is.
+    """Return what a fallback and new bits say of the run itself, whether it has limits or not.
 
-    Where a lasting run throttled by its heat it can, and the finding is for information.
+    Where new bits came up it cannot be judged as it is. Where a lasting run throttled by its heat it can, and the
+    finding is for information.
     """
-    return tuple(_run_finding(result, mark) for mark in _marks(result) if mark in NEW_MARKS)
+    return fallback_findings(result) + tuple(_run_finding(result, mark) for mark in _marks(result) if mark in NEW_MARKS)
 
 
 def _marks(result: Result) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from edgeprof.boards import flash_bytes, largest_contiguous_sram_bytes
 from edgeprof.errors import UnknownName, did_you_mean
 from edgeprof.judging.checking import never_in
+from edgeprof.judging.fallback import FALLBACK, fallback_findings
 from edgeprof.judging.limits import HARDWARE, Limit
 from edgeprof.judging.marks import judge_result
 from edgeprof.judging.profiles import load_limits
@@ -124,7 +125,8 @@ def exit_code(report: ReadinessReport, *, strict: bool = False) -> int:
 def _assessed(result: Result, name: str, board: Board | None, accepted: Sequence[Basis]) -> Readiness:
     deployment = checklists().deployments[name]
     limits = (*load_limits(deployment.limits), *(fit_limits(board) if board is not None else ()))
-    findings = tuple(_eased(judge_result(result, limits, accepted, never=never_in(result))))
+    judged = judge_result(result, limits, accepted, never=never_in(result))
+    findings = (*fallback_findings(result), *_eased(judged))
     entries = [entry for entry in checklists().boxes if not entry.only or name in entry.only]
     boxes = [(entry, _box(entry, result)) for entry in entries]
     verdict, reasons = _verdict(result, findings, boxes)
@@ -175,7 +177,7 @@ def _verdict(
     for finding in findings:
         if finding.verdict in means:
             told[means[finding.verdict]].append(f"{finding.limit}: {finding.reason}")
-    if all(finding.verdict == "SKIP" for finding in findings):
+    if all(finding.verdict == "SKIP" or finding.limit == FALLBACK for finding in findings):
         told["unknown"].append("none of its limits applies to this run")
     if result.status == "partial":
         told["unknown"].append("the run broke off")

@@ -8,7 +8,7 @@ import time
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Self
 
-from msgspec import to_builtins
+from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
 from edgeprof import wire
@@ -21,6 +21,7 @@ from edgeprof.errors import (
 )
 from edgeprof.links.conversation import Conversation
 from edgeprof.links.framed_pass import PassReader
+from edgeprof.links.providers import refuse_absent
 from edgeprof.links.silence import COMPUTING_S
 from edgeprof.records.events import (
     AgentIdentified,
@@ -104,6 +105,7 @@ class FramedSession:
         for found in self._install_offered(plan, found):  # noqa: B020  each probe's answer replaces the one before
             yield found
         runtime = choose_runtime(found, self.name, plan.runtime, self._hint(plan, found))
+        refuse_absent(plan.providers, found, runtime, self.name)
         self._blobs = blobs
         hashes = {name: hashlib.sha256(content).digest() for name, content in blobs.items()}
         yield from self._send_all(0)
@@ -157,7 +159,7 @@ class FramedSession:
             return RuntimesFound(format=format_name, runtimes=(only,))
         self.line.say(wire.Probe(format_name, int(fresh)))
         answer = self.line.wait_for(wire.Runtimes, PROBE_TIMEOUT_S, "its runtimes")
-        runtimes = tuple(RuntimeFound(**entry) for entry in json.loads(answer.found))
+        runtimes = convert(json.loads(answer.found), tuple[RuntimeFound, ...])
         found = RuntimesFound(format=format_name, runtimes=runtimes)
         if all(runtime.works for runtime in runtimes):
             return found

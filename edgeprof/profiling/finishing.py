@@ -10,6 +10,7 @@ from edgeprof.battery import with_battery
 from edgeprof.diagnosis import advise
 from edgeprof.errors import EdgeprofError, OutputUnwritable
 from edgeprof.judging.checking import never_in
+from edgeprof.judging.fallback import fell_back, of_another
 from edgeprof.judging.marks import judge_result, run_findings
 from edgeprof.oracle.reference import check_outputs
 from edgeprof.profiling.powered import with_energy
@@ -54,7 +55,8 @@ def judged(
 ) -> Result:
     """Return the result with the findings on the run and on its limits after those that it has."""
     findings = judge_result(result, rules, accept_basis, gate=gate, never=never_in(result))
-    return replace(result, findings=(*result.findings, *run_findings(result), *findings))
+    had = tuple(map(of_another, result.findings)) if fell_back(result) else result.findings
+    return replace(result, findings=(*had, *run_findings(result), *findings))
 
 
 def _with_outputs_checked(result: Result, ready: Ready, measurement: Measurement) -> Result:
@@ -67,9 +69,14 @@ def _with_outputs_checked(result: Result, ready: Ready, measurement: Measurement
 def _with_operator_facts(result: Result, path: Path, graph: Graph, board: Board | None) -> Result:
     """Return the result with memory over the operators and their roofline, which a report without the model draws."""
     from edgeprof.inspecting import inspect_graph  # noqa: PLC0415  only after a run
+    from edgeprof.summary.delegation import delegated_macs  # noqa: PLC0415  the same
     from edgeprof.summary.operators import operator_facts  # noqa: PLC0415  the same
 
-    found = operator_facts(inspect_graph(graph, path, board), result.operators, board)
+    inspected = inspect_graph(graph, path, board)
+    found = {
+        **operator_facts(inspected, result.operators, board),
+        **delegated_macs(inspected.operators, result.runtime.detail if result.runtime else {}),
+    }
     return replace(result, breakdowns={**result.breakdowns, **found})
 
 

@@ -46,6 +46,7 @@ class Options(NamedTuple):
     format: str = ""
     delegate: str = ""
     providers: tuple[str, ...] = ()
+    require_delegated_ratio: float | None = None
     cpus: tuple[int, ...] = ()
     install_runtime: bool = False
     hook: str | None = None
@@ -75,6 +76,7 @@ class Asked(TypedDict, total=False):
     runtime: str
     delegate: str
     providers: tuple[str, ...]
+    require_delegated_ratio: float | None
     cpus: tuple[int, ...]
     install_runtime: bool
     hook: str | None
@@ -220,6 +222,9 @@ def _check(options: Options) -> None:
         ("--period", options.period_s, 1e-5, 3600),
         ("--sensors", options.sensors_s, 0, 3600),
     )
+    share = options.require_delegated_ratio
+    if share is not None and not 0 <= share <= 1:
+        raise UsageError(f"--require-delegated {share:.0%}: 0 % to 100 % of the nodes can be required")
     for name, value, least, most in limits:
         if value is not None and not least <= value <= most:
             unit = "" if isinstance(value, int) else " s"

@@ -131,9 +131,18 @@ def _fatal(begun: Result, measured: PassMeasurement) -> EdgeprofError:
         case "out-of-memory":
             return ModelDoesNotFit(f"{model} does not fit {target}: {text}")
         case "bad-request":
-            return RuntimeUnusable(f"{target} cannot run {model} as asked: {text}")
+            return RuntimeUnusable(f"{target} cannot run {model} as asked: {text}", hint=_what_is_there(begun))
         case _:
             return LinkError(f"the {measured.kind} pass failed on {target}: {text}")
+
+
+def _what_is_there(begun: Result) -> str:
+    """Return what could be named instead of a delegate or provider that cannot be had."""
+    if begun.plan.cpus or begun.plan.hook or not (begun.plan.delegate or begun.plan.providers):
+        return ""
+    if begun.plan.providers:
+        return f"edgeprof doctor --target {begun.target.name} lists the providers that are there"
+    return "--delegate takes the path of a library on the board; xnnpack and none are part of the runtime"
 
 
 def _guessed_shape(begun: Result) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 from edgeprof.bounded import read_bounded
 from edgeprof.errors import UnknownName, UsageError, did_you_mean
 from edgeprof.records.result import Warned
+from edgeprof.summary.delegation import accelerators
 from edgeprof.targets import Emu, Local, MlperfTiny, Qemu, Serial, Sim, Ssh
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ def parse_providers(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _provider(name: str) -> str:
+    written = next((full for full in PROVIDERS.values() if full.lower() == name.lower()), "")
+    if written:
+        return written
     if re.fullmatch(r"[A-Za-z0-9]+ExecutionProvider", name):
         return name
     if name.lower() in PROVIDERS:
@@ -120,6 +124,7 @@ def settled_choice(options: Options, format_name: str, target: Target) -> Option
         cpus=tuple(sorted(set(options.cpus))),
     )
     _check_target(_wishes(options), target)
+    _check_required(options)
     match format_name:
         case "onnx":
             _check_onnx(options)
@@ -143,6 +148,18 @@ def _check_target(wishes: list[_Wish], target: Target) -> None:
                 )
         case place:
             assert_never(place)
+
+
+def _check_required(options: Options) -> None:
+    """Refuse a share of the nodes for nobody: without a provider or delegate all of them are the CPU's."""
+    if options.require_delegated_ratio is None or accelerators(options.delegate, options.providers):
+        return
+    named = _wishes(options._replace(runtime="", cpus=(), hook=None))
+    told = f"{named[0].option} {named[0].value} delegates nothing" if named else "nothing is named to delegate to"
+    raise UsageError(
+        f"--require-delegated: {told}",
+        hint="name what is to take the nodes, --provider NAME for .onnx or --delegate NAME for .tflite",
+    )
 
 
 def _wishes(options: Options) -> list[_Wish]:

@@ -26,13 +26,17 @@ class AgentIdentified(Struct, frozen=True, kw_only=True, tag_field="event", tag=
 
 
 class RuntimeFound(Struct, frozen=True, kw_only=True):
-    """A runtime that was probed on the board, and why it does not work where it does not."""
+    """A runtime that was probed on the board, and why it does not work where it does not.
+
+    `providers`: ONNX Runtime's execution providers there; empty where that is not told.
+    """
 
     name: str
     works: bool
     version: str = ""
     numpy: str = ""
     reason: str = ""
+    providers: tuple[str, ...] = ()
 
 
 class RuntimesFound(Struct, frozen=True, kw_only=True, tag_field="event", tag="runtimes-found"):

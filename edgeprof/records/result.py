@@ -336,3 +336,9 @@ class Result(Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     warnings: tuple[Warned, ...]
     advice: tuple[Advice, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether the run is complete and everything that judges it could be judged and did not fail."""
+        bad = {"FAIL", "INCONCLUSIVE"}
+        return self.status == "complete" and not any(finding.verdict in bad for finding in self.findings)

@@ -126,4 +126,4 @@ def finding_title(limit: str, metric: str) -> str:
     """Return what a finding is about: the metric, or the rule where it has none of its own."""
     if limit.startswith("regression/"):
         return metric_kind(metric).title
-    return limit.removeprefix("compare/").partition("/")[0].capitalize()
+    return limit.removeprefix("compare/").removeprefix("run/").partition("/")[0].capitalize()

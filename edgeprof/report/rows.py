@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edgeprof.records.result import Metric, ModelFacts, Result
 
 SECTIONS = (
-    ("Latency", ("latency_", "throughput_", "preempted_", "throttled_", "instructions_", "cycles_")),
+    ("Latency", ("latency_", "throughput_", "preempted_", "throttled_", "delegated_", "instructions_", "cycles_")),
     ("Whole path", ("stage_",)),
     ("Deadline", ("deadline_",)),
     ("Memory", ("memory_", "arena_", "stack_", "static_", "sram_", "flash_")),

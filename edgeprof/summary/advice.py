@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeprof import stats
 from edgeprof.records.result import Warned
+from edgeprof.summary.delegation import delegation_warnings
 from edgeprof.summary.summarise import LATENCY_KINDS, steady_launches
 from edgeprof.summary.sustained import slowed
 from edgeprof.wire import THROTTLED, WARMUP
@@ -24,7 +25,7 @@ P99_BOUND_SAMPLES = 299
 
 def warnings_of(measurement: Measurement) -> tuple[Warned, ...]:
     """Return what a person should know about this run before using its figures."""
-    rules = (_board, _samples, _throttled, slowed, _noise, _delegation, _passes)
+    rules = (_board, _samples, _throttled, slowed, _noise, delegation_warnings, _passes)
     return tuple(warned for rule in rules for warned in rule(measurement))
 
 
@@ -137,23 +138,6 @@ SAID_ALOUD = frozenset(
     }
 )
 """Notes that a person should see beside the figures."""
-
-NOTE_ADVICE = {
-    "cpu-fallback": "these are figures of the CPU: check that the delegate or provider supports the model's operators"
-    " and types, and that its driver is there (edgeprof doctor --target TARGET)",
-    "partial-delegation": "each change between the two copies tensors: replace or quantise the named operators, or"
-    " compare with --delegate none",
-    "provider-missing": "install the onnxruntime build that has it, with the driver that it needs",
-    "delegation-unknown": "a newer runtime tells; compare with --delegate none or --provider cpu",
-}
-"""Notes on who ran the model: warnings with advice, said once however many passes say them."""
-
-
-def _delegation(measurement: Measurement) -> Iterator[Warned]:
-    said = dict.fromkeys(note for measured in measurement.passes for note in measured.notes)
-    for code, text in said:
-        if code in NOTE_ADVICE:
-            yield Warned(code=code, text=text, advice=NOTE_ADVICE[code])
 
 
 def _passes(measurement: Measurement) -> Iterator[Warned]:

@@ -22,6 +22,7 @@ from edgeprof.records.result import (
 )
 from edgeprof.summary.advice import warnings_of
 from edgeprof.summary.deadline import deadline_breakdown, deadline_metrics
+from edgeprof.summary.delegation import delegation_metrics
 from edgeprof.summary.sensors import sensor_cost, sensor_metrics, sensor_series, sensor_warnings
 from edgeprof.summary.stages import stage_metrics, stage_shares
 from edgeprof.summary.static import model_facts, model_metrics
@@ -147,6 +148,7 @@ def _metrics(measurement: Measurement, plan: Plan) -> dict[str, Metric]:
     return {
         "energy_per_inference_j": absent(measurement.basis, "no power was measured in this run"),
         **measured_metrics(measurement),
+        **delegation_metrics(measurement, plan),
         **sensor_metrics(measurement),
         **deadline_metrics(measurement, plan),
         **stage_metrics(measurement),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import onnxruntime
+import pytest
+
 from tests.ssh.rig import MODEL
 
 if TYPE_CHECKING:
@@ -45,3 +48,19 @@ def test_a_board_may_be_named_together_with_an_unknown_host(rig: Rig, person: Pe
     assert done.returncode == 3
     assert "edgeprof targets trust" in done.stderr
     assert len(list(results.glob("*.json"))) == 1
+
+
+@pytest.mark.skipif(
+    {"AzureExecutionProvider", "CPUExecutionProvider"} != set(onnxruntime.get_available_providers()),
+    reason="this wheel has other providers than most",
+)
+def test_a_provider_is_refused_or_fails_the_run_of_each_board_by_what_that_board_has(rig: Rig, person: Person) -> None:
+    named = ["--target", rig.url("board"), "--target", "local"]
+    quick = ("profile", MODEL.with_name("kws_fp32.onnx"), "--runs", 5, "--warmup", 0, "--no-memory", *named)
+    absent = person.edgeprof(*quick, "--provider", "tensorrt")
+    assert absent.returncode == 3
+    assert absent.stderr.count("TensorrtExecutionProvider is not on") == 2
+    fell = person.edgeprof(*quick, "--provider", "azure", "--format", "json")
+    assert fell.returncode == 1
+    for result in json.loads(fell.stdout):
+        assert [(one["limit"], one["verdict"]) for one in result["findings"]] == [("run/fallback", "FAIL")]

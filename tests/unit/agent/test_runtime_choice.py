@@ -15,6 +15,7 @@ import pytest
 
 from edgeprof.agent import delegates, runtimes
 from edgeprof.agent.delegates import BadRequest, Choice, Node
+from edgeprof.errors import RuntimeUnusable
 from edgeprof.inputs import random_inputs
 from edgeprof.links.framed import FramedSession
 from edgeprof.links.local import open_local
@@ -77,13 +78,15 @@ def operators() -> set[str]:
 # ── TFLite delegates ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_delegate_that_takes_no_node_is_told_as_a_fallback_that_names_every_node(library: Path) -> None:
+def test_a_delegate_that_takes_no_node_is_told_as_a_fallback_with_every_node_in_its_detail(library: Path) -> None:
     events = told(KWS, delegate=str(library))
     (note,) = notes_of(events)
     assert ending_of(events).complete
     assert note[0] == "cpu-fallback"
-    assert f"the delegate {library} took none of the 13 nodes" in note[1]
-    assert not [name for name in operators() if name not in note[1]]
+    assert note[1] == f"the delegate {library} took none of the 13 nodes; all ran without it"
+    asked = detail_of(events)["asked"]
+    assert (asked["names"], asked["taken"], asked["nodes"]) == ([str(library)], 0, 13)
+    assert set(asked["left"]["names"]) == operators()
     assert str(library) not in [taken["name"] for taken in detail_of(events)["delegates"]]
 
 
@@ -95,6 +98,8 @@ def test_a_delegate_that_takes_one_node_is_told_with_the_names_of_the_others(lib
     assert "took 1 of 13 nodes; 12 ran without it" in note[1]
     assert [name for name in operators() if name not in note[1]] == ["RESHAPE flatten_10"]
     assert {"name": path, "nodes": 1, "parts": 1} in detail_of(events)["delegates"]
+    asked = detail_of(events)["asked"]
+    assert (asked["taken"], asked["nodes"], asked["left"]["count"]) == (1, 13, 12)
 
 
 def test_what_a_delegate_has_taken_really_runs_there(library: Path) -> None:
@@ -186,24 +191,38 @@ def test_the_nodes_of_a_delegate_are_those_between_its_inputs_and_outputs() -> N
 @pytest.mark.skipif(
     "AzureExecutionProvider" not in onnxruntime.get_available_providers(), reason="no second provider is in this wheel"
 )
-def test_a_provider_that_takes_no_node_is_told_as_a_fallback_that_names_the_nodes() -> None:
+def test_a_provider_that_takes_no_node_is_told_as_a_fallback_with_the_nodes_in_its_detail() -> None:
     events = told(KWS_ONNX, providers=("AzureExecutionProvider",))
     (note,) = notes_of(events)
     detail = detail_of(events)
     assert note[0] == "cpu-fallback"
     assert detail["providers"] == ["AzureExecutionProvider", "CPUExecutionProvider"]
     assert detail["on_cpu"]["count"] == detail["nodes"] == len(read_model(KWS_ONNX).operators)
-    assert not [op.name for op in read_model(KWS_ONNX).operators if op.name not in note[1]]
+    assert detail["asked"]["taken"] == 0
+    assert detail["asked"]["left"] == detail["on_cpu"]
+    names = [name.partition(" ")[2] for name in detail["on_cpu"]["names"]]
+    assert names == [op.name for op in read_model(KWS_ONNX).operators]
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is here")
+@pytest.mark.filterwarnings("ignore:Specified provider")
 def test_a_provider_that_onnx_runtime_drops_without_an_error_is_told_as_a_fallback() -> None:
-    events = told(KWS_ONNX, providers=("CUDAExecutionProvider",))
-    (note,) = notes_of(events)
-    assert ending_of(events).complete
+    loaded = runtimes.load("onnxruntime", str(KWS_ONNX), 1, {}, choice=Choice(providers=("CUDAExecutionProvider",)))
+    (note,) = loaded.describe().notes
     assert note[0] == "cpu-fallback"
     assert "CUDAExecutionProvider could not be used and every node ran on the CPU" in note[1]
-    assert detail_of(events)["providers"] == ["CPUExecutionProvider"]
+    assert loaded.detail["providers"] == ["CPUExecutionProvider"]
+    assert loaded.detail["asked"] == {"names": ["CUDAExecutionProvider"], "taken": 0}
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is here")
+def test_a_provider_that_is_not_there_is_refused_before_the_model_is_sent() -> None:
+    with pytest.raises(
+        RuntimeUnusable, match=r"CUDAExecutionProvider is not on here: onnxruntime .* there has"
+    ) as told_so:
+        told(KWS_ONNX, providers=("CPUExecutionProvider", "CUDAExecutionProvider"))
+    assert "CPUExecutionProvider" in told_so.value.message.partition(" has ")[2]
+    assert "onnxruntime-gpu" in told_so.value.hint
 
 
 def test_the_cpu_that_was_asked_for_is_no_fallback() -> None:
@@ -240,6 +259,32 @@ def test_nodes_that_fell_to_the_cpu_beside_a_provider_are_named_up_to_fifty() ->
 def test_a_provider_that_is_missing_beside_one_that_works_is_told_apart() -> None:
     found = delegates.describe_onnx([TENSORRT, CUDA], [CUDA, CPU], [CUDA, CPU], [(CUDA, "Conv a")])
     assert [code for code, _ in found.notes] == ["provider-missing"]
+
+
+def test_the_preferred_provider_that_takes_nothing_beside_one_that_does_is_told() -> None:
+    found = delegates.describe_onnx(
+        [TENSORRT, CUDA], [TENSORRT, CUDA, CPU], [TENSORRT, CUDA, CPU], [(CUDA, "Conv a"), (CUDA, "Relu b")]
+    )
+    ((code, text),) = found.notes
+    assert code == "provider-unused"
+    assert text == f"{TENSORRT}, which was to be preferred, took none of the 2 nodes; {CUDA} took 2"
+
+
+def test_a_provider_to_which_the_preferred_ones_left_nothing_did_not_fall_back() -> None:
+    found = delegates.describe_onnx(
+        [TENSORRT, CUDA, CPU], [TENSORRT, CUDA, CPU], [TENSORRT, CUDA, CPU], [(TENSORRT, "Conv a")]
+    )
+    assert found.notes == []
+    assert found.detail["asked"] == {"names": [TENSORRT, CUDA], "taken": 1, "nodes": 1,
+                                     "left": {"count": 0, "names": []}}  # fmt: skip
+
+
+def test_kernels_that_may_stand_for_several_nodes_are_no_share_of_them() -> None:
+    both = [(CUDA, "fused a"), (CPU, "NonZero b")]
+    assert "asked" not in delegates.describe_onnx([CUDA], [CUDA, CPU], [CUDA, CPU], both, fused=True).detail
+    for some, taken in ((both[:1], 1), (both[1:], 0)):
+        detail = delegates.describe_onnx([CUDA], [CUDA, CPU], [CUDA, CPU], some, fused=True).detail
+        assert detail["asked"]["taken"] == taken
 
 
 # ── CPUs ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
