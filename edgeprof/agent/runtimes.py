@@ -179,13 +179,7 @@ def _load_onnx(path: str, threads: int, profile_prefix: str, choice: Choice) -> 
     import onnxruntime  # noqa: PLC0415  only where it is installed
 
     providers = delegates.wanted_providers(choice)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    if profile_prefix:
-        options.enable_profiling = True
-        options.profile_file_prefix = profile_prefix
+    options = _session_options(onnxruntime.SessionOptions(), threads, profile_prefix, choice)
     if providers != [delegates.CPU]:
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     session = onnxruntime.InferenceSession(path, options, providers=providers)
@@ -215,11 +209,27 @@ def _load_onnx(path: str, threads: int, profile_prefix: str, choice: Choice) -> 
         return _as_bytes(output_names, fetch())
 
     def describe() -> Description:
-        return _describe_onnx(session, path, inputs, providers, choice)
+        found = _describe_onnx(session, path, inputs, providers, choice)
+        if choice.options:
+            found.detail["options"] = list(choice.options)
+        return found
 
     invoke = functools.partial(session.run_with_iobinding, binding)
     fetch = binding.copy_outputs_to_cpu
     return Loaded(invoke, set_inputs, read_outputs, inputs, _once(describe), session.end_profiling, feed, fetch)
+
+
+def _session_options(options: Any, threads: int, profile_prefix: str, choice: Choice) -> Any:  # noqa: ANN401  its options
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    if profile_prefix:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile_prefix
+    for option in choice.options:
+        key, _, value = option.partition("=")
+        options.add_session_config_entry(key, value)
+    return options
 
 
 def _describe_onnx(

@@ -65,6 +65,10 @@ if TYPE_CHECKING:
     "--delegate", default="", metavar="xnnpack|none|PATH", help="For .tflite; PATH: of a library there, ?key=value."
 )
 @click.option("--provider", "providers", multiple=True, metavar="NAME", help="For .onnx: cpu, cuda, … May be repeated.")
+@click.option(
+    "--runtime-option", "runtime_options", multiple=True, metavar="KEY=VALUE",
+    help="Option of ONNX Runtime's session, such as session.x64quantprecision=1. May be repeated.",
+)  # fmt: skip
 @click.option("--cpus", default="", metavar="LIST", help="CPUs to pin to, such as 0-3,6.")
 @click.option("--hook", type=click.Path(path_type=Path), help="Python file with preprocess(raw), postprocess(outputs).")
 @click.option(
@@ -175,6 +179,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
         threads=given["threads"], batch=given["batch"], per_op=given["per_op"], memory=not given["no_memory"],
         seed=given["seed"], timeout_s=given["timeout_s"], check_outputs=given["check_outputs"],
         runtime=given["runtime"], delegate=given["delegate"], providers=given["providers"],
+        runtime_options=given["runtime_options"],
         cpus=parse_cpus(given["cpus"]) if given["cpus"] else (), hook=str(given["hook"]) if given["hook"] else None,
         power=given["power"], windows=given["windows"], window_s=given["window_s"], idle_s=given["idle_s"],
         priced=Priced(given["price_usd_per_kwh"], given["grid_g_per_kwh"]),

@@ -27,6 +27,7 @@ class Options(NamedTuple):
 
     `check_outputs` None: where a packed program runs, since its kernels are not the model's own runtime. `sensors_s`
     None: each pass's own interval, 0: sensors are left alone. `power`: where power is read from, empty: nowhere.
+    `runtime_options`: KEY=VALUE of ONNX Runtime's session.
     """
 
     runs: int | None = None
@@ -45,6 +46,7 @@ class Options(NamedTuple):
     format: str = ""
     delegate: str = ""
     providers: tuple[str, ...] = ()
+    runtime_options: tuple[str, ...] = ()
     cpus: tuple[int, ...] = ()
     install_runtime: bool = False
     hook: str | None = None
@@ -74,6 +76,7 @@ class Asked(TypedDict, total=False):
     runtime: str
     delegate: str
     providers: tuple[str, ...]
+    runtime_options: tuple[str, ...]
     cpus: tuple[int, ...]
     install_runtime: bool
     hook: str | None
@@ -112,6 +115,7 @@ def make_plan(graph: Graph, inputs: Inputs, options: Options, board: Board | Non
         runtime=options.runtime,
         delegate=options.delegate,
         providers=options.providers,
+        runtime_options=options.runtime_options,
         cpus=options.cpus,
         hook=options.hook or "",
         seed=options.seed,
