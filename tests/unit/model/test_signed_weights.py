@@ -60,11 +60,13 @@ def scalar(value: int, dtype: type = np.int8) -> NDArray[Any]:
     return np.array(value, dtype)
 
 
-def integer(kind: str, stored: NDArray[Any], inputs: str = "x w", domain: str = "", **others: NDArray[Any]) -> Made:
+def integer(
+    kind: str, stored: NDArray[Any], inputs: str = "x w", domain: str = "", others: dict[str, Any] | None = None
+) -> Made:
     """Return an operator on bytes."""
     node = helper.make_node(kind, inputs.replace("-", "").split(" "), ["y"], domain=domain)
     gives = {"MatMulInteger": "int32", "QLinearMatMul": "uint8"}.get(kind, "float32")
-    return made([node], {"x": codes()}, {"w": stored, "s": np.float32(0.01), **others}, gives)
+    return made([node], {"x": codes()}, {"w": stored, "s": np.float32(0.01), **(others or {})}, gives)
 
 
 def between(
@@ -110,7 +112,13 @@ def _group(kind: str, stored: NDArray[Any]) -> dict[str, int]:
 
 UNSIGNED = (weights().astype(np.int16) + 128).astype(np.uint8)
 NONE = scalar(0)
-REAL = {"xs": np.float32(0.01), "xz": scalar(0, np.uint8), "z": NONE, "ys": np.float32(2), "yz": scalar(0, np.uint8)}
+REAL: dict[str, Any] = {
+    "xs": np.float32(0.01),
+    "xz": scalar(0, np.uint8),
+    "z": NONE,
+    "ys": np.float32(2),
+    "yz": scalar(0, np.uint8),
+}
 LINEAR = "x xs xz w s z ys yz"
 KERNELS = weights(KERNEL)
 CASES: dict[str, tuple[Made, bool]] = {
@@ -118,9 +126,9 @@ CASES: dict[str, tuple[Made, bool]] = {
     "MatMulInteger of uint8 weights": (integer("MatMulInteger", UNSIGNED), False),
     "MatMulInteger of weights of 7 bits": (integer("MatMulInteger", weights().clip(-64, 64)), False),
     "one weight of -65": (integer("MatMulInteger", np.full((DEEP, WIDE), -65, np.int8)), True),
-    "QLinearMatMul": (integer("QLinearMatMul", weights(), LINEAR, **REAL), True),
-    "QGemm": (integer("QGemm", weights(), "x xs xz w s z", MICROSOFT, **REAL), True),
-    "MatMulIntegerToFloat": (integer("MatMulIntegerToFloat", weights(), "x w xs s xz z", MICROSOFT, **REAL), True),
+    "QLinearMatMul": (integer("QLinearMatMul", weights(), LINEAR, others=REAL), True),
+    "QGemm": (integer("QGemm", weights(), "x xs xz w s z", MICROSOFT, others=REAL), True),
+    "MatMulIntegerToFloat": (integer("MatMulIntegerToFloat", weights(), "x w xs s xz z", MICROSOFT, others=REAL), True),
     "MatMul": (between("MatMul", weights()), True),
     "MatMul of int8 activations": (between("MatMul", weights(), "int8"), True),
     "MatMul that gives floats": (between("MatMul", weights(), after=""), True),
