@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Arrays = dict[str, NDArray[Any]]
+    Arrays = dict[str, Any]  # numpy arrays and scalars
 
 ROWS, DEEP, WIDE = 4, 64, 16
 MICROSOFT = "com.microsoft"
@@ -106,7 +106,7 @@ def between(
     return made(nodes, {"x": given}, {"w": stored, **stored_too}, "float32")
 
 
-def _group(kind: str, stored: NDArray[Any]) -> dict[str, int]:
+def _group(kind: str, stored: NDArray[Any]) -> dict[str, Any]:
     return {"group": IMAGE[1] // stored.shape[1]} if kind == "Conv" else {}
 
 
