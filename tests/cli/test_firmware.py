@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Cli
 
-needs_gcc = pytest.mark.skipif(
-    shutil.which("arm-none-eabi-gcc") is None or shutil.which("make") is None,
-    reason="arm-none-eabi-gcc or make is not installed",
-)
+needs_gcc = pytest.mark.usefixtures("tools_on_path")
 needs_sources = pytest.mark.skipif(not (REPOSITORY / "firmware_stubs").is_dir(), reason="no clone: no firmware_stubs")
 ELF = agent_elf("cortex-m4")
 
@@ -174,10 +171,8 @@ def test_a_board_that_stays_silent_after_flashing_ends_with_3(edgeprof: Cli, tmp
 
 
 @pytest.fixture
-def line() -> Iterator[str]:
+def line(tools_on_path: None) -> Iterator[str]:  # noqa: ARG001  QEMU is found by it
     """Return the serial line of the real agent in QEMU, as a pyserial URL."""
-    if shutil.which("qemu-system-arm") is None:
-        pytest.skip("qemu-system-arm is not installed")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     command = [
