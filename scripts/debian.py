@@ -78,7 +78,7 @@ def search_path() -> str:
 
 def libraries(folder: Path) -> tuple[Path, ...]:
     """Return the folders of shared libraries below a folder; QEMU's own modules are none."""
-    return tuple(sorted({path.parent for path in folder.rglob("*.so.*") if "qemu" not in path.parent.parts}))
+    return tuple(sorted({path.parent for path in folder.rglob("lib*.so*") if "qemu" not in path.parent.parts}))
 
 
 def environment_with(folders: Sequence[Path]) -> dict[str, str]:

@@ -64,3 +64,15 @@ def test_the_compiler_compiles(compiler: Path, bare: Path) -> None:
     (bare / "seven.c").write_text("int main(void) { return 7; }\n")
     subprocess.run([compiler, "-o", bare / "seven", bare / "seven.c"], env={"PATH": ""}, check=True)
     assert subprocess.run([bare / "seven"], check=False).returncode == 7
+
+
+def test_libraries_are_found_in_each_folder_that_has_one_but_qemus_modules(bare: Path) -> None:
+    for name in (
+        "lib/libz.so.1",
+        "lib/pulseaudio/libpulsecommon-16.1.so",
+        "lib/qemu/libmodule.so.1",
+        "share/notes.so.txt",
+    ):
+        (bare / name).parent.mkdir(parents=True, exist_ok=True)
+        (bare / name).touch()
+    assert debian.libraries(bare) == (bare / "lib", bare / "lib" / "pulseaudio")
