@@ -83,8 +83,7 @@ def do_without(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
-def tools() -> FirmwareTools:
+def firmware_tools() -> FirmwareTools:
     """Return QEMU for Arm boards and the cross compiler."""
     try:
         return fetch_firmware_tools()
@@ -92,12 +91,23 @@ def tools() -> FirmwareTools:
         do_without(f"no QEMU or no cross compiler: {error}")
 
 
-@pytest.fixture
-def tools_on_path(tools: FirmwareTools, monkeypatch: pytest.MonkeyPatch) -> None:
+def put_on_path(tools: FirmwareTools, patch: pytest.MonkeyPatch) -> None:
     """Let the program find them as those of a machine that has them installed."""
     for name in ("PATH", "LD_LIBRARY_PATH"):
         if name in tools.environment():
-            monkeypatch.setenv(name, tools.environment()[name])
+            patch.setenv(name, tools.environment()[name])
+
+
+@pytest.fixture(scope="session")
+def tools() -> FirmwareTools:
+    """Return QEMU for Arm boards and the cross compiler."""
+    return firmware_tools()
+
+
+@pytest.fixture
+def tools_on_path(tools: FirmwareTools, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put them on PATH while a test runs."""
+    put_on_path(tools, monkeypatch)
 
 
 @pytest.fixture(scope="session")

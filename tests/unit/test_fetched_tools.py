@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts import debian, npm, uv
-from scripts.debian import FetchError, fetch_programs, run, system_program
+from scripts.debian import FetchError, fetch_programs, run, search_path, system_program
 from scripts.fetch_compiler import fetch_compiler
 from tests.conftest import REPOSITORY
 
@@ -62,7 +62,7 @@ def test_a_machine_without_apt_says_what_to_install(bare: Path, monkeypatch: pyt
 
 def test_the_compiler_compiles(compiler: Path, bare: Path) -> None:
     (bare / "seven.c").write_text("int main(void) { return 7; }\n")
-    subprocess.run([compiler, "-o", bare / "seven", bare / "seven.c"], env={"PATH": ""}, check=True)
+    subprocess.run([compiler, "-o", bare / "seven", bare / "seven.c"], env={"PATH": search_path()}, check=True)
     assert subprocess.run([bare / "seven"], check=False).returncode == 7
 
 

@@ -19,6 +19,7 @@ from edgeprof.program import pack_program
 from edgeprof.records.events import SamplesReceived
 from edgeprof.records.result import Pass
 from edgeprof.targets import resolve_target
+from tests.conftest import put_on_path
 from tests.firmware.boards import run_passes
 from tests.unit.power.synthetic import Bench, Recorded, record
 
@@ -40,9 +41,7 @@ def board_windows(kws: Path, tools: FirmwareTools) -> tuple[Window, ...]:
     program, inputs = pack_program(graph, kws).content, random_inputs(graph, 1).blob
     passes = [Pass(kind="latency", runs=runs, warmup=0, batch=1, launch=at) for at, runs in enumerate(RUNS)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EDGEPROF_QEMU", str(tools.qemu))
-        if tools.libraries:
-            patch.setenv("LD_LIBRARY_PATH", ":".join(map(str, tools.libraries)))
+        put_on_path(tools, patch)
         target = resolve_target("qemu:mps2-an386")
         with open_session(target, None, {"model": program, "inputs": inputs}) as session:
             assert isinstance(session, FramedSession)
