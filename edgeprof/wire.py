@@ -75,15 +75,15 @@ CAPABILITIES = (
 )
 """What an agent can do, in the order of the bits of Hello.capabilities; a new one goes to the end."""
 
-SETTINGS = ("delegate", "providers", "cpus", "period_ns", "windows", "window_ms", "idle_ms", "hook", "hook_name",
-            "sensors_ms", "second")  # fmt: skip
+SETTINGS = ("delegate", "providers", "runtime_options", "cpus", "period_ns", "windows", "window_ms", "idle_ms", "hook",
+            "hook_name", "sensors_ms", "second")  # fmt: skip
 """What Run.settings may hold, as JSON, for agents with the capability `settings`:
 
 `delegate` "xnnpack", "none" or the path of a delegate library on the board; `providers` ONNX Runtime's, in order;
-`cpus` the cores to pin to; `period_ns` of a deadline pass; `windows`, `window_ms`, `idle_ms` of an energy pass;
-`hook` the SHA-256 of a Python file for a stages pass, `hook_name` what messages call it; `sensors_ms` how often
-sensors are read, 0 never; `second` the other model of a pair pass: {model, inputs, format, runtime, delegate,
-providers, shapes}, hashes as hex.
+`runtime_options` of its session, each "KEY=VALUE"; `cpus` the cores to pin to; `period_ns` of a deadline pass;
+`windows`, `window_ms`, `idle_ms` of an energy pass; `hook` the SHA-256 of a Python file for a stages pass, `hook_name`
+what messages call it; `sensors_ms` how often sensors are read, 0 never; `second` the other model of a pair pass:
+{model, inputs, format, runtime, delegate, providers, runtime_options, shapes}, hashes as hex.
 """
 
 # Flags of a sample. WINDOW: the first of a window of an energy pass. SECOND: of the other model of a pair.

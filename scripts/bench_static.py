@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from edgeprof.model.cost import model_cost
 from edgeprof.model.reading import max_operators
 from examples.build_models import build_mlp_onnx
 from scripts.bench_rows import Row, spread
+from scripts.uv import environment, find_uv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -213,11 +213,14 @@ def _peers() -> Path:
     """Return the folder of the peers' programs, installed in an environment of their own unless they are there."""
     stamp = PEERS / "pinned.txt"
     if not stamp.is_file() or stamp.read_text(encoding="ascii").split() != list(PINNED):
-        own = ROOT / ".venv-tools" / "bin" / "uv"
-        uv = str(own) if own.is_file() else shutil.which("uv") or "uv"
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(PEERS)], check=True)
+        uv = find_uv() or "uv"
         subprocess.run(
-            [uv, "pip", "install", "--quiet", "--python", str(PEERS / "bin" / "python"), *PINNED], check=True
+            [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(PEERS)], env=environment(), check=True
+        )
+        subprocess.run(
+            [uv, "pip", "install", "--quiet", "--python", str(PEERS / "bin" / "python"), *PINNED],
+            env=environment(),
+            check=True,
         )
         stamp.write_text("\n".join(PINNED), encoding="ascii")
     return PEERS / "bin"

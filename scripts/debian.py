@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 TIMEOUT_S = 600
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where a distribution has its programs, whatever PATH says."""
 OPTIONS = ("-qq", "-o", "APT::Sandbox::User=", "-o", "Debug::NoLocking=1")
 
 
@@ -58,10 +60,20 @@ def fetch_programs(
 
 def program(name: str, folder: Path, path: str | None = None) -> Path | None:
     """Return where a program is: on this machine, else below `folder`."""
-    system = shutil.which(name, path=path)
+    system = shutil.which(name, path=search_path() if path is None else path)
     if system is not None:
         return Path(system)
     return next((found for found in sorted(folder.rglob(name)) if found.is_file() and os.access(found, os.X_OK)), None)
+
+
+def system_program(name: str) -> str:
+    """Return the path of a program of the system, its name alone where it has none: starting that fails and says so."""
+    return shutil.which(name, path=search_path()) or name
+
+
+def search_path() -> str:
+    """Return PATH, and behind it where the system's programs are."""
+    return f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}".lstrip(":")
 
 
 def libraries(folder: Path) -> tuple[Path, ...]:
@@ -115,7 +127,7 @@ def download(packages: Sequence[str], debs: Path, *, options: Sequence[str] = ()
 
 def _require_apt(packages: Sequence[str]) -> None:
     """Refuse a machine that has no apt and dpkg."""
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
+    if any(shutil.which(name, path=search_path()) is None for name in ("apt-get", "dpkg")):
         raise FetchError(f"there is no apt-get to fetch {' and '.join(packages)} with; install them")
 
 
@@ -137,10 +149,11 @@ def unpack(debs: Path, folder: Path) -> None:
 
 
 def run(command: Sequence[str], folder: Path | None = None, environment: Mapping[str, str] | None = None) -> str:
-    """Run a program to its end and return what it wrote; FetchError when it fails."""
+    """Run a program of the system to its end and return what it wrote; FetchError when it fails."""
+    found = dict(environment or os.environ) | {"PATH": search_path()}  # dpkg calls tar, and apt dpkg
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            command, cwd=folder, env=found, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise FetchError(str(error)) from error

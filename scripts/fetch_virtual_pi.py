@@ -23,7 +23,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder by itself
 
-from scripts.debian import OPTIONS, FetchError, Programs, fetch_programs, fresh_folder, planned, run
+from scripts.debian import (
+    OPTIONS,
+    FetchError,
+    Programs,
+    fetch_programs,
+    fresh_folder,
+    planned,
+    run,
+    search_path,
+    system_program,
+)
 from scripts.initramfs import File, cpio, module_files
 
 if TYPE_CHECKING:
@@ -203,8 +213,9 @@ def _build_disk(suite: str, folder: Path, tools: Programs) -> None:
 def _unpack_merged(deb: Path, tree: Path) -> None:
     """Unpack a package into a tree whose /bin, /sbin and /lib lead to /usr, which `dpkg -x` would replace."""
     left_out = [f"--exclude=./{path}/*" for path in LEFT_OUT]
-    command = ["tar", "-x", "-C", str(tree), "--keep-directory-symlink", "--no-same-owner", "--warning=no-timestamp"]
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as archive:
+    options = ["--keep-directory-symlink", "--no-same-owner", "--warning=no-timestamp"]
+    command = [system_program("tar"), "-x", "-C", str(tree), *options]
+    with subprocess.Popen([system_program("dpkg-deb"), "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as archive:
         unpacked = subprocess.run(
             [*command, *left_out], stdin=archive.stdout, capture_output=True, text=True, check=False
         )
@@ -243,7 +254,7 @@ def _compile_library(files: VirtualPiFiles) -> None:
 
 def _apt(suite: str, folder: Path) -> list[str]:
     """Fetch the lists of a suite for arm64 into a folder and return the options with which apt uses those alone."""
-    if shutil.which("apt-get") is None:
+    if shutil.which("apt-get", path=search_path()) is None:
         raise FetchError("there is no apt-get to fetch Debian for arm64 with")
     if not KEYRING.is_file():
         raise FetchError(f"{KEYRING} is not here to check Debian's signatures with; install debian-archive-keyring")

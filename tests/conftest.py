@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import pytest
 from hypothesis import settings
@@ -23,10 +23,17 @@ from edgeprof.records.result import (
     TargetUsed,
     Tool,
 )
+from scripts.debian import FetchError, search_path
+from scripts.fetch_compiler import fetch_compiler
+from scripts.fetch_firmware_tools import FirmwareTools, fetch_firmware_tools
+from scripts.uv import OWN
 from tests.watching import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# Whatever PATH says: what the distribution has, and uv, which the project brings.
+os.environ["PATH"] = os.pathsep.join((search_path(), str(OWN)))
 
 settings.register_profile("edgeprof", deadline=None)  # a busy host is no failure
 settings.load_profile("edgeprof")
@@ -70,6 +77,49 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "own-cache"
     monkeypatch.setenv("EDGEPROF_CACHE", str(folder))
     return folder
+
+
+def do_without(reason: str) -> NoReturn:
+    """Skip what cannot run here; where CI is set it has to."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def firmware_tools() -> FirmwareTools:
+    """Return QEMU for Arm boards and the cross compiler."""
+    try:
+        return fetch_firmware_tools()
+    except FetchError as error:
+        do_without(f"no QEMU or no cross compiler: {error}")
+
+
+def put_on_path(tools: FirmwareTools, patch: pytest.MonkeyPatch) -> None:
+    """Let the program find them as those of a machine that has them installed."""
+    for name in ("PATH", "LD_LIBRARY_PATH"):
+        if name in tools.environment():
+            patch.setenv(name, tools.environment()[name])
+
+
+@pytest.fixture(scope="session")
+def tools() -> FirmwareTools:
+    """Return QEMU for Arm boards and the cross compiler."""
+    return firmware_tools()
+
+
+@pytest.fixture
+def tools_on_path(tools: FirmwareTools, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put them on PATH while a test runs."""
+    put_on_path(tools, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def compiler() -> Path:
+    """Return a C compiler for this machine."""
+    try:
+        return fetch_compiler()
+    except FetchError as error:
+        do_without(f"no C compiler: {error}")
 
 
 @pytest.fixture(scope="session")

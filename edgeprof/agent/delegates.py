@@ -25,11 +25,15 @@ class BadRequest(Exception):
 
 
 class Choice(NamedTuple):
-    """What was asked of a runtime: empty is its own choice. `watched`: nothing but the model may be loaded."""
+    """What was asked of a runtime: empty is its own choice. `watched`: nothing but the model may be loaded.
+
+    `options`: of ONNX Runtime's session, each KEY=VALUE.
+    """
 
     delegate: str = ""
     providers: Tuple[str, ...] = ()
     watched: bool = False
+    options: Tuple[str, ...] = ()
 
 
 class Description(NamedTuple):
@@ -55,6 +59,8 @@ def interpreter_options(module: Any, choice: Choice) -> Dict[str, Any]:  # noqa:
     """Return what an Interpreter has to be constructed with."""
     if choice.providers:
         raise BadRequest("execution providers belong to ONNX Runtime, not to {}", module.__name__)
+    if choice.options:
+        raise BadRequest("session options belong to ONNX Runtime, not to {}", module.__name__)
     if choice.delegate in {"", "xnnpack"}:
         return {}  # XNNPACK is what the wheels apply by default
     if choice.delegate == "none":

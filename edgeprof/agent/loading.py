@@ -57,7 +57,8 @@ def choice_of(orders: Dict[str, Any]) -> Choice:
     """Return the delegate or providers that the orders name; while memory is measured nothing else may be loaded."""
     settings = settings_of(orders)
     providers: List[str] = settings.get("providers") or []
-    return Choice(settings.get("delegate") or "", tuple(providers), orders.get("pass") == "memory")
+    given: List[str] = settings.get("runtime_options") or []
+    return Choice(settings.get("delegate") or "", tuple(providers), orders.get("pass") == "memory", tuple(given))
 
 
 def load(orders: Dict[str, Any], profile_prefix: str = "") -> runtimes.Loaded:

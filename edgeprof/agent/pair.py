@@ -46,6 +46,7 @@ def pair_pass(orders: Dict[str, Any], speaker: Speaker, load_model: Load = load)
         runtime=second.get("runtime") or orders["runtime"], shapes=second.get("shapes", {}),
         settings={
             "delegate": second.get("delegate", ""), "providers": second.get("providers", []),
+            "runtime_options": second.get("runtime_options", []),
             "cpus": orders["settings"].get("cpus", []),
         },
     )  # fmt: skip

@@ -178,7 +178,7 @@ def _load_onnx(path: str, threads: int, profile_prefix: str, choice: Choice) -> 
     import numpy as np  # noqa: PLC0415  never before a runtime is asked for
 
     providers = delegates.wanted_providers(choice)
-    options = functools.partial(_onnx_options, threads, profile_prefix, providers)
+    options = functools.partial(_session_options, threads, profile_prefix, providers, choice)
     session, refused = plug_ins.make_session(path, options, providers)
     inputs = tuple(
         TensorFacts(entry.name, ONNX_TYPES.get(entry.type, entry.type), tuple(_size(d) for d in entry.shape))
@@ -206,14 +206,17 @@ def _load_onnx(path: str, threads: int, profile_prefix: str, choice: Choice) -> 
         return _as_bytes(output_names, fetch())
 
     def describe() -> Description:
-        return _describe_onnx(session, path, inputs, providers, choice, refused)
+        found = _describe_onnx(session, path, inputs, providers, choice, refused)
+        if choice.options:
+            found.detail["options"] = list(choice.options)
+        return found
 
     invoke = functools.partial(session.run_with_iobinding, binding)
     fetch = binding.copy_outputs_to_cpu
     return Loaded(invoke, set_inputs, read_outputs, inputs, _once(describe), session.end_profiling, feed, fetch)
 
 
-def _onnx_options(threads: int, profile_prefix: str, providers: List[str]) -> Any:  # noqa: ANN401  ONNX Runtime's
+def _session_options(threads: int, profile_prefix: str, providers: List[str], choice: Choice) -> Any:  # noqa: ANN401  ONNX Runtime's
     import onnxruntime  # noqa: PLC0415  only where it is installed
 
     options = onnxruntime.SessionOptions()
@@ -225,6 +228,9 @@ def _onnx_options(threads: int, profile_prefix: str, providers: List[str]) -> An
         options.profile_file_prefix = profile_prefix
     if providers != [delegates.CPU]:
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    for option in choice.options:
+        key, _, value = option.partition("=")
+        options.add_session_config_entry(key, value)
     return options
 
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 RUN_OPTIONS = {
     "targets": "--target", "threads": "--threads", "runtime": "--runtime", "delegate": "--delegate",
-    "providers": "--provider", "cpus": "--cpus", "seed": "--seed", "new_runtime": "--new-runtime",
-    "new_delegate": "--new-delegate", "new_providers": "--new-provider",
+    "providers": "--provider", "runtime_options": "--runtime-option", "cpus": "--cpus", "seed": "--seed",
+    "new_runtime": "--new-runtime", "new_delegate": "--new-delegate", "new_providers": "--new-provider",
+    "new_runtime_options": "--new-runtime-option",
 }  # fmt: skip
 """Parameter to option: how models are run."""
 
@@ -85,10 +86,16 @@ class Agreement(Percent):
 @click.option("--runtime", default="", metavar="litert|tflite|onnxruntime", help="Runtime.  [default: what works]")
 @click.option("--delegate", default="", metavar="xnnpack|none|PATH", help="For .tflite, on both sides.")
 @click.option("--provider", "providers", multiple=True, metavar="NAME", help="For .onnx: cpu, cuda, … May be repeated.")
+@click.option(
+    "--runtime-option", "runtime_options", multiple=True, metavar="KEY=VALUE", help="For .onnx, as in profile."
+)
 @click.option("--cpus", default="", metavar="LIST", help="CPUs to pin to, such as 0-3,6.")
 @click.option("--new-runtime", default="", metavar="NAME", help="Runtime of NEW where it is another one.")
 @click.option("--new-delegate", default="", metavar="xnnpack|none|PATH", help="Delegate of NEW, the same.")
 @click.option("--new-provider", "new_providers", multiple=True, metavar="NAME", help="Provider of NEW, the same.")
+@click.option(
+    "--new-runtime-option", "new_runtime_options", multiple=True, metavar="KEY=VALUE", help="Of NEW, the same."
+)
 @click.option(
     "--quality/--no-quality",
     default=None,
@@ -166,16 +173,21 @@ def _options(given: dict[str, Any]) -> Options:
 
     return Options(
         runs=300, threads=given["threads"], seed=given["seed"], runtime=given["runtime"], delegate=given["delegate"],
-        providers=given["providers"], cpus=parse_cpus(given["cpus"]) if given["cpus"] else (),
+        providers=given["providers"], runtime_options=given["runtime_options"],
+        cpus=parse_cpus(given["cpus"]) if given["cpus"] else (),
     )  # fmt: skip
 
 
 def _new_options(given: dict[str, Any]) -> Options | None:
     """Return how NEW is run where that was asked for; what is left out is the runtime's own choice."""
-    if not (given["new_runtime"] or given["new_delegate"] or given["new_providers"]):
+    wishes = (given[name] for name in ("new_runtime", "new_delegate", "new_providers", "new_runtime_options"))
+    if not any(wishes):
         return None
     return _options(given)._replace(
-        runtime=given["new_runtime"], delegate=given["new_delegate"], providers=given["new_providers"]
+        runtime=given["new_runtime"],
+        delegate=given["new_delegate"],
+        providers=given["new_providers"],
+        runtime_options=given["new_runtime_options"],
     )
 
 

@@ -73,6 +73,10 @@ if TYPE_CHECKING:
     help="Fail where the provider or delegate takes less than this share of the model's nodes; exit 6 where it is not"
     " known.",
 )
+@click.option(
+    "--runtime-option", "runtime_options", multiple=True, metavar="KEY=VALUE",
+    help="Option of ONNX Runtime's session, such as session.x64quantprecision=1. May be repeated.",
+)  # fmt: skip
 @click.option("--cpus", default="", metavar="LIST", help="CPUs to pin to, such as 0-3,6.")
 @click.option("--hook", type=click.Path(path_type=Path), help="Python file with preprocess(raw), postprocess(outputs).")
 @click.option(
@@ -185,6 +189,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
         seed=given["seed"], timeout_s=given["timeout_s"], check_outputs=given["check_outputs"],
         runtime=given["runtime"], delegate=given["delegate"], providers=given["providers"],
         require_delegated_ratio=given["require_delegated_ratio"],
+        runtime_options=given["runtime_options"],
         cpus=parse_cpus(given["cpus"]) if given["cpus"] else (), hook=str(given["hook"]) if given["hook"] else None,
         power=given["power"], windows=given["windows"], window_s=given["window_s"], idle_s=given["idle_s"],
         priced=Priced(given["price_usd_per_kwh"], given["grid_g_per_kwh"]),

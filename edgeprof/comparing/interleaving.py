@@ -78,6 +78,7 @@ def pair_plan(
         runtime=for_base.runtime or runtimes[0],
         delegate=for_base.delegate,
         providers=for_base.providers,
+        runtime_options=for_base.runtime_options,
         cpus=for_base.cpus,
         seed=for_base.seed,
         inputs=of_base.source,
@@ -90,6 +91,7 @@ def pair_plan(
             runtime=for_new.runtime or runtimes[1],
             delegate=for_new.delegate,
             providers=for_new.providers,
+            runtime_options=for_new.runtime_options,
             shapes=of_new.shapes,
         ),
     )

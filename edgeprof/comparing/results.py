@@ -12,6 +12,7 @@ from edgeprof.comparing.intervals import verdict
 from edgeprof.comparing.layouts import alike
 from edgeprof.comparing.regression import MAX_REGRESSION, gate_findings, is_beyond
 from edgeprof.comparing.saved_changes import COUNTED, changes
+from edgeprof.diagnosis.int8_kernels import CODE as INT8_SATURATES
 from edgeprof.judging.marks import MARKS
 from edgeprof.records.comparison import Change, ComparedSide, Comparison, Difference
 
@@ -99,11 +100,11 @@ def _basis(result: Result) -> str:
 
 
 def _runtime(result: Result) -> str:
-    """Return the runtime with the delegate or the providers that it used."""
+    """Return the runtime with the delegate, or the providers and options, that it used."""
     runtime = result.runtime
     if runtime is None:
         return ""
-    chosen = (runtime.detail.get(name) for name in ("delegate", "providers"))
+    chosen = (runtime.detail.get(name) for name in ("delegate", "providers", "options"))
     used = [", ".join(map(str, x)) if isinstance(x, list | tuple) else str(x) for x in chosen if x]
     return f"{runtime.name} ({'; '.join(used)})" if used else runtime.name
 
@@ -198,8 +199,8 @@ def _with_allowance(change: Change, max_regression: float) -> Change:
 
 
 def _marks(base: Result, new: Result) -> Iterator[Warned]:
-    """Yield what makes a side no measurement of a healthy board."""
+    """Yield what makes a side no measurement of a healthy board, or of a network that answers rightly."""
     for side, result in (("BASE", base), ("NEW", new)):
         for warned in result.warnings:
-            if warned.code in MARKS:
+            if warned.code in MARKS or warned.code == INT8_SATURATES:
                 yield replace(warned, text=f"{side}: {warned.text}")

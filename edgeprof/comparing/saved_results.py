@@ -41,13 +41,12 @@ def compare_saved(
         whole = compared(
             one, other, created, max_regression=max_regression, names=names, advice=_finer(one, other)
         )  # fmt: skip
-        warnings = (*whole.warnings, *_broken_off(one, other))
         found.append(
             replace(
                 whole,
                 techniques=techniques_of_sides(whole.base, whole.new),
                 price=price,
-                warnings=(*whole.warnings, *warnings),
+                warnings=(*whole.warnings, *_broken_off(one, other)),
             )
         )
     return tuple(found)

@@ -48,7 +48,7 @@ def options_of(graphs: Sequence[Graph], targets: Sequence[str], options: Options
 
     Nor does it go to NEW on another target that has one engine and no choice.
     """
-    plain = options._replace(runtime="", delegate="", providers=())
+    plain = options._replace(runtime="", delegate="", providers=(), runtime_options=())
     found = []
     for at, (graph, name) in enumerate(zip(graphs, targets, strict=True)):
         place, given = resolve_target(name), options

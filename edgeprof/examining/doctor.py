@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
 
+from edgeprof.diagnosis.int8_kernels import OTHER_MENDS, PRECISE, lacks_vnni, vnni_of
 from edgeprof.errors import LinkError
 from edgeprof.installing.choosing import board_python, choose_wheels
 from edgeprof.installing.crashes import explained
@@ -152,7 +153,7 @@ def _wheels(format_name: str, fitting: Fitting, python: BoardPython) -> Check:
 def _state(state: dict[str, Any]) -> Iterator[Check]:
     if not state:
         return
-    for look in (_load, _governor, _temperature, _throttling, _memory, _swap):
+    for look in (_load, _int8_kernels, _governor, _temperature, _throttling, _memory, _swap):
         yield from look(state)
     for name in ("kernel", "distribution"):
         if name in state:
@@ -169,6 +170,23 @@ def _load(state: dict[str, Any]) -> Iterator[Check]:
         yield Check(name="load", verdict="WARN", seen=seen, remedy=remedy, cost=NOISE_COST)
     else:
         yield Check(name="load", verdict="OK", seen=seen)
+
+
+def _int8_kernels(state: dict[str, Any]) -> Iterator[Check]:
+    """Say whether ONNX Runtime's int8 kernels are exact on this x86 CPU; others have nothing to tell."""
+    features = state.get("cpu_features", ())
+    if "avx2" not in features:
+        return
+    if not lacks_vnni(features):
+        yield Check(name="int8 kernels", verdict="OK", seen=f"{vnni_of(features)}: sums of int8 products are exact")
+        return
+    yield Check(
+        name="int8 kernels",
+        verdict="WARN",
+        seen="AVX2 without VNNI: ONNX Runtime's kernels for int8 weights saturate at 16 bits",
+        remedy=f"for .onnx models with int8 weights --runtime-option {PRECISE}, or {OTHER_MENDS}",
+        cost="such a model may answer wrongly, however fast it is",
+    )
 
 
 def _governor(state: dict[str, Any]) -> Iterator[Check]:

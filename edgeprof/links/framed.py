@@ -143,7 +143,7 @@ class FramedSession:
 
     def _check_settings(self, plan: Plan) -> None:
         """Refuse an agent that would leave out without a word what was asked for."""
-        asked = [name for name in ("delegate", "providers", "cpus", "hook") if getattr(plan, name)]
+        asked = [name for name in ("delegate", "providers", "runtime_options", "cpus", "hook") if getattr(plan, name)]
         if asked and "settings" not in self.line.capabilities:
             raise AgentMismatch(
                 f"the agent on {self.name} cannot be told its {asked[0]}",
@@ -403,6 +403,7 @@ def run_settings(plan: Plan, asked: Pass, hashes: Mapping[str, bytes]) -> dict[s
     wanted = {
         "delegate": plan.delegate,
         "providers": list(plan.providers),
+        "runtime_options": list(plan.runtime_options),
         "cpus": list(plan.cpus),
         "period_ns": round(asked.period_s * 1e9),
         "windows": asked.windows,

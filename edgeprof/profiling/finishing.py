@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from edgeprof.battery import with_battery
 from edgeprof.diagnosis import advise
+from edgeprof.diagnosis.int8_kernels import saturation_warnings
 from edgeprof.errors import EdgeprofError, OutputUnwritable
 from edgeprof.judging.checking import never_in
 from edgeprof.judging.fallback import fell_back, of_another
@@ -47,6 +48,8 @@ def finish(begun: Result, ready: Ready, outcome: Outcome, power: PowerSource) ->
     result = with_assumptions(result)
     if ready.graph is not None:
         result = _with_operator_facts(result, ready.path, ready.graph, ready.board)
+        saturated = saturation_warnings(result, ready.graph, ready.path)
+        result = replace(result, warnings=(*saturated, *result.warnings))
     return replace(result, advice=_advice(result, ready.graph, ready.board))
 
 

@@ -28,6 +28,7 @@ class Options(NamedTuple):
 
     `check_outputs` None: where a packed program runs, since its kernels are not the model's own runtime. `sensors_s`
     None: each pass's own interval, 0: sensors are left alone. `power`: where power is read from, empty: nowhere.
+    `runtime_options`: KEY=VALUE of ONNX Runtime's session.
     """
 
     runs: int | None = None
@@ -47,6 +48,7 @@ class Options(NamedTuple):
     delegate: str = ""
     providers: tuple[str, ...] = ()
     require_delegated_ratio: float | None = None
+    runtime_options: tuple[str, ...] = ()
     cpus: tuple[int, ...] = ()
     install_runtime: bool = False
     hook: str | None = None
@@ -77,6 +79,7 @@ class Asked(TypedDict, total=False):
     delegate: str
     providers: tuple[str, ...]
     require_delegated_ratio: float | None
+    runtime_options: tuple[str, ...]
     cpus: tuple[int, ...]
     install_runtime: bool
     hook: str | None
@@ -115,6 +118,7 @@ def make_plan(graph: Graph, inputs: Inputs, options: Options, board: Board | Non
         runtime=options.runtime,
         delegate=options.delegate,
         providers=options.providers,
+        runtime_options=options.runtime_options,
         cpus=options.cpus,
         hook=options.hook or "",
         seed=options.seed,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from edgeprof.bounded import read_bounded
 from edgeprof.errors import UnknownName, UsageError, did_you_mean
+from edgeprof.profiling.session_options import parse_runtime_options
 from edgeprof.records.result import Warned
 from edgeprof.summary.delegation import accelerators
 from edgeprof.targets import Emu, Local, MlperfTiny, Qemu, Serial, Sim, Ssh
@@ -121,6 +122,7 @@ def settled_choice(options: Options, format_name: str, target: Target) -> Option
         runtime=parse_runtime(options.runtime) if options.runtime else "",
         delegate=parse_delegate(options.delegate) if options.delegate else "",
         providers=parse_providers(options.providers),
+        runtime_options=parse_runtime_options(options.runtime_options),
         cpus=tuple(sorted(set(options.cpus))),
     )
     _check_target(_wishes(options), target)
@@ -167,6 +169,7 @@ def _wishes(options: Options) -> list[_Wish]:
         ("--runtime", options.runtime),
         ("--delegate", options.delegate),
         ("--provider", ", ".join(options.providers)),
+        ("--runtime-option", ", ".join(options.runtime_options)),
         ("--cpus", ",".join(map(str, options.cpus))),
         ("--hook", str(options.hook or "")),
     )
@@ -185,6 +188,11 @@ def _check_onnx(options: Options) -> None:
 
 
 def _check_tflite(options: Options) -> None:
+    if options.runtime_options:
+        raise UsageError(
+            f"--runtime-option {options.runtime_options[0]} is for .onnx models: LiteRT has no such options",
+            hint="leave it out; --delegate none|xnnpack chooses LiteRT's kernels",
+        )
     if options.runtime and FORMATS[options.runtime] != "tflite":
         raise UsageError(
             f"{options.runtime} cannot run a .tflite model", hint="--runtime litert or tflite, or leave it out"

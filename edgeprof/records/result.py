@@ -82,13 +82,14 @@ class SecondModel(Struct, frozen=True, kw_only=True, omit_defaults=True):
     runtime: str = ""
     delegate: str = ""
     providers: tuple[str, ...] = ()
+    runtime_options: tuple[str, ...] = ()
     shapes: dict[str, tuple[int, ...]] = {}
 
 
 class Plan(Struct, frozen=True, kw_only=True):
     """What one run is to do, decided before the board is touched.
 
-    `delegate`, `providers`, `cpus`: as wire.SETTINGS says; empty: the runtime's own choice.
+    `delegate`, `providers`, `runtime_options`, `cpus`: as wire.SETTINGS says; empty: the runtime's own choice.
     """
 
     passes: tuple[Pass, ...]
@@ -96,6 +97,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     runtime: str = ""
     delegate: str = ""
     providers: tuple[str, ...] = ()
+    runtime_options: tuple[str, ...] = ()
     cpus: tuple[int, ...] = ()
     hook: str = ""
     second: SecondModel | None = None

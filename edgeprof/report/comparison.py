@@ -42,7 +42,8 @@ def _json(found: Sequence[Comparison], _whole: bool) -> str:  # noqa: FBT001  th
 def _junit(found: Sequence[Comparison], _whole: bool) -> str:  # noqa: FBT001  the same
     from edgeprof.report.junit import render_suites  # noqa: PLC0415  only for this format
 
-    return render_suites((heading(one), one.findings) for one in found)
+    suites = ((heading(one), one.findings) for one in found)
+    return render_suites(suites, (one.warnings for one in found))
 
 
 def _table(found: Sequence[Comparison], whole: bool) -> str:  # noqa: FBT001  the same

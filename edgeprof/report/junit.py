@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from edgeprof.records.bundle import CheckReport
-    from edgeprof.records.result import Finding, Result
+    from edgeprof.records.result import Finding, Result, Warned
 
 # XML 1.0 has no way to write these, escaped or not.
 _unwritable = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -27,6 +27,7 @@ def render(results: Sequence[Result]) -> str:
         suite.insert(0, _properties(result))
         if result.status != "complete":
             _add_broken_off(suite, result)
+        _add_warnings(suite, result.warnings)
         suites.append(suite)
     return _document(suites)
 
@@ -36,9 +37,12 @@ def render_check(report: CheckReport) -> str:
     return render_suites([(report.path, report.findings)])
 
 
-def render_suites(suites: Iterable[tuple[str, Sequence[Finding]]]) -> str:
-    """Return findings as one document: a suite a name, a case a finding."""
-    return _document(_suite(name, findings) for name, findings in suites)
+def render_suites(suites: Iterable[tuple[str, Sequence[Finding]]], warnings: Iterable[Sequence[Warned]] = ()) -> str:
+    """Return findings as one document: a suite a name, a case a finding; `warnings` are those of each suite."""
+    made = [_suite(name, findings) for name, findings in suites]
+    for suite, told in zip(made, warnings, strict=False):
+        _add_warnings(suite, told)
+    return _document(made)
 
 
 def _document(suites: Iterable[ET.Element]) -> str:
@@ -68,6 +72,13 @@ def _add_broken_off(suite: ET.Element, result: Result) -> None:
     ET.SubElement(case, "error", message=f"the run is {result.status}", type=result.status).text = _text(told)
     for name in ("tests", "errors"):
         suite.set(name, str(int(suite.get(name, "0")) + 1))
+
+
+def _add_warnings(suite: ET.Element, warnings: Sequence[Warned]) -> None:
+    """Say below the cases what makes the figures less certain."""
+    if warnings:
+        lines = (f"! {warned.text}{f' → {warned.advice}' if warned.advice else ''}" for warned in warnings)
+        ET.SubElement(suite, "system-out").text = _text("\n".join(lines))
 
 
 def _suite(name: str, findings: Sequence[Finding]) -> ET.Element:

@@ -50,6 +50,8 @@ def render(found: Sequence[Comparison]) -> str:
 def _lines(one: Comparison) -> Iterator[str]:
     yield f"# Optimisation report: {escape(heading(one))}"
     yield f"\nGate: **{worst(one)}**. {escape(sentence(how_sure(one)))}."
+    for warned in one.warnings:
+        yield f"\n> **{escape(warned.text)}** {escape(warned.advice)}"
     yield f"\n## Baseline\n\n{_side(one.base)}\n"
     for name in _metrics(one):
         yield f"- {metric_kind(name).title}: {_figure(one.base, name, _changes(one).get(name))}"

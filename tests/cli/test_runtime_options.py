@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from edgeprof.diagnosis.int8_kernels import lacks_vnni
 from edgeprof.errors import AgentMismatch, RuntimeUnusable
 from edgeprof.links.conversation import Conversation
 from edgeprof.links.framed import FramedSession, choose_runtime
@@ -54,11 +55,21 @@ def test_cpus_are_in_the_result_and_too_many_threads_on_them_a_warning(edgeprof:
     assert "threads-over-cpus" in [warned["code"] for warned in result["warnings"]]
 
 
+def test_an_int8_model_is_warned_of_where_the_cpu_has_no_vnni_until_exact_kernels_are_asked_for(edgeprof: Cli) -> None:
+    model, precise = KWS_ONNX.with_name("kws_qdq_int8.onnx"), "session.x64quantprecision=1"
+    plain, exact = result_of(edgeprof, model), result_of(edgeprof, model, "--runtime-option", precise)
+    codes = [[warned["code"] for warned in result["warnings"]].count("int8-saturates") for result in (plain, exact)]
+    assert codes == [int(lacks_vnni(plain["environment"]["before"].get("cpu_features", ()))), 0]
+    assert exact["plan"]["runtime_options"] == exact["runtime"]["detail"]["options"] == [precise]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ((KWS, "--provider", "cuda"), "--provider cuda is for .onnx models"),
         ((KWS_ONNX, "--delegate", "xnnpack"), "--delegate xnnpack is for .tflite models"),
+        ((KWS, "--runtime-option", "session.x64quantprecision=1"), "is for .onnx models"),
+        ((KWS_ONNX, "--runtime-option", "session.x64quant=1"), "no session option 'session.x64quant'"),
         ((KWS, "--runtime", "litertt"), "unknown runtime 'litertt'"),
         ((KWS, "--cpus", "3-1"), "--cpus '3-1'"),
         ((KWS, "--hook", "/nowhere/hook.py"), "cannot read the hook /nowhere/hook.py"),

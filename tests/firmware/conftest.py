@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.firmware.boards import FIRMWARE, ROOT
-from tests.provided import firmware_tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,12 +18,6 @@ if TYPE_CHECKING:
     from scripts.fetch_firmware_tools import FirmwareTools
 
 SANITIZED = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover"
-
-
-@pytest.fixture(scope="session")
-def tools() -> FirmwareTools:
-    """Return the emulator and the cross compiler."""
-    return firmware_tools()
 
 
 def build(folder: Path, port: str, environment: dict[str, str], *settings: str) -> Path:
@@ -52,11 +44,10 @@ def agents(tools: FirmwareTools, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
 
 @pytest.fixture(scope="session")
-def native_agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def native_agent(compiler: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the agent as a program of this machine, which stops at the first undefined or stray access."""
-    if shutil.which("gcc") is None:
-        pytest.skip("no gcc on this machine")
-    return build(tmp_path_factory.mktemp("native"), "host", dict(os.environ), f"OPT={SANITIZED}")
+    environment = {**os.environ, "PATH": f"{compiler.parent}:{os.environ['PATH']}"}
+    return build(tmp_path_factory.mktemp("native"), "host", environment, f"OPT={SANITIZED}")
 
 
 @pytest.fixture(scope="session")

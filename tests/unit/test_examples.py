@@ -14,6 +14,8 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
+from edgeprof.agent.board_state import board_state
+from edgeprof.diagnosis.int8_kernels import lacks_vnni
 from examples.build_models import MODELS, SEED, TOPOLOGIES, build_all, build_dscnn, build_mlp_onnx, main, readme_table
 from examples.networks import Network, initialise, real, run, seeded_inputs
 from examples.quantisation import quantise
@@ -69,8 +71,11 @@ def reference(name: str, count: int = INPUTS) -> Stored:
     return litert(committed(f"{name}_int8.tflite"), inputs(name, count), OpResolverType.BUILTIN_REF)
 
 
-def ort(content: bytes, batch: Reals) -> Reals:
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+def ort(content: bytes, batch: Reals, *, precise: bool = True) -> Reals:
+    """Run a model on each input; `precise`: with int8 kernels that are exact on every CPU."""
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", str(int(precise)))
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     channels_first = batch.transpose(0, 3, 1, 2).astype(np.float32)
     return np.array([session.run(None, {"input": values[np.newaxis]})[0][0] for values in channels_first], np.float64)
 
@@ -240,6 +245,18 @@ def test_the_int8_keyword_models_choose_the_class_that_the_float_one_chooses(net
     best = ort(committed("kws_fp32.onnx"), batch).argmax(axis=1)
     assert np.mean(reference("kws", 100).argmax(axis=1) == best) >= 0.85
     assert np.mean(ort(committed("kws_qdq_int8.onnx"), batch).argmax(axis=1) == best) >= 0.85
+
+
+def test_the_fast_int8_kernels_answer_rightly_where_the_cpu_has_vnni_and_wrongly_where_it_has_avx2_alone(
+    networks: dict[str, Network],
+) -> None:
+    batch = real(inputs("kws", 100), networks["kws"].topology.input_grid)
+    best = ort(committed("kws_fp32.onnx"), batch).argmax(axis=1)
+    agreement = np.mean(ort(committed("kws_qdq_int8.onnx"), batch, precise=False).argmax(axis=1) == best)
+    if lacks_vnni(board_state().get("cpu_features", ())):
+        assert agreement < 0.5
+    else:
+        assert agreement >= 0.85
 
 
 def test_the_qdq_onnx_model_computes_what_the_tflite_model_computes(networks: dict[str, Network]) -> None:

@@ -39,9 +39,7 @@ from tests.watching import wait_for
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-needs_gcc = pytest.mark.skipif(
-    shutil.which(GCC) is None or shutil.which("make") is None, reason=f"{GCC} or make is not installed"
-)
+needs_tools = pytest.mark.usefixtures("tools_on_path")
 needs_sources = pytest.mark.skipif(not (REPOSITORY / "firmware_stubs").is_dir(), reason="no clone: no firmware_stubs")
 
 ODD = "a name with 'single' and \"double\" quotes; $(touch x) {{and}} blanks"
@@ -357,7 +355,7 @@ def test_the_sections_of_an_agent_are_those_that_take_room(core: str) -> None:
     assert stray(agent_elf(core).read_bytes()) is None
 
 
-@pytest.mark.skipif(shutil.which("arm-none-eabi-readelf") is None, reason="arm-none-eabi-readelf is not installed")
+@needs_tools
 def test_sizes_are_those_that_readelf_tells(edgeprof_readelf: Callable[[Path], dict[str, int]]) -> None:
     path = agent_elf("cortex-m4")
     assert {section.name: section.bytes for section in sections_of(read_elf(path))} == edgeprof_readelf(path)
@@ -457,7 +455,7 @@ def test_an_unknown_port_comes_with_the_nearest_one() -> None:
 
 
 @needs_sources
-@needs_gcc
+@needs_tools
 @pytest.mark.parametrize("port", ["mps2-an386", "nucleo-l4r5zi", "nucleo-h743zi", "nrf52840-dk"])
 def test_a_build_writes_nothing_outside_the_boards_flash(
     here: Path, monkeypatch: pytest.MonkeyPatch, port: str
@@ -474,7 +472,7 @@ def test_a_build_writes_nothing_outside_the_boards_flash(
 
 
 @needs_sources
-@needs_gcc
+@needs_tools
 def test_a_compiler_by_its_path_builds_the_same(here: Path, tmp_path: Path) -> None:
     path = shutil.which(GCC)
     assert path is not None
@@ -492,7 +490,7 @@ def _zig_of_the_machine() -> str:
 
 @needs_sources
 @pytest.mark.skipif(not _zig_of_the_machine(), reason="neither the ziglang package nor EDGEPROF_TEST_ZIG is there")
-@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is not installed")
+@needs_tools
 def test_an_agent_built_with_zig_answers_in_qemu(here: Path) -> None:
     built = build("mps2-an386", here, compiler=_zig_of_the_machine())
     assert "zig" in built.compiler
@@ -534,7 +532,7 @@ def test_without_any_compiler_both_ways_to_get_one_are_told(monkeypatch: pytest.
 
 
 @needs_sources
-@needs_gcc
+@needs_tools
 def test_sources_that_do_not_compile_are_told_with_the_compilers_words(here: Path, tmp_path: Path) -> None:
     sources = tmp_path / "sources"
     shutil.copytree(REPOSITORY / "firmware_stubs", sources, ignore=shutil.ignore_patterns("build"))
@@ -660,7 +658,7 @@ class QemuBoard:
         self._process.wait()
 
 
-@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is not installed")
+@needs_tools
 def test_the_real_agent_answers_over_qemus_serial_line() -> None:
     with QemuBoard(agent_elf("cortex-m4")) as url:
         answered = await_hello(Serial(url=url), 30)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +19,8 @@ from edgeprof.inputs import random_inputs
 from edgeprof.links.framed import FramedSession
 from edgeprof.links.local import open_local
 from edgeprof.model import read_model
-from edgeprof.records.events import Noted, OutputReceived, PassEnded, PassStarted
-from edgeprof.records.result import Pass, Plan
+from edgeprof.records.events import Noted, OperatorTimed, OutputReceived, PassEnded, PassStarted
+from edgeprof.records.result import Pass, Plan, SecondModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 MODELS = Path(__file__).resolve().parents[3] / "examples" / "models"
 KWS, KWS_ONNX = MODELS / "kws_int8.tflite", MODELS / "kws_fp32.onnx"
+KWS_QDQ = MODELS / "kws_qdq_int8.onnx"
 SOURCE = Path(__file__).with_name("claiming_delegate.c")
 LATENCY = Pass(kind="latency", runs=3, warmup=0)
 RESHAPE = 22  # its number among the builtin operators
@@ -37,23 +37,26 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux pins
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library(compiler: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a delegate library that claims what it is told to, by default nothing."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        if os.environ.get("CI"):
-            pytest.fail("no C compiler for the delegate library")
-        pytest.skip("no C compiler for the delegate library")
     path = tmp_path_factory.mktemp("delegate") / "libclaiming.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-o", path, SOURCE], check=True, timeout=60)
     return path
 
 
 def told(
-    model: Path, *passes: Pass, delegate: str = "", providers: tuple[str, ...] = (), cpus: tuple[int, ...] = ()
+    model: Path,
+    *passes: Pass,
+    delegate: str = "",
+    providers: tuple[str, ...] = (),
+    cpus: tuple[int, ...] = (),
+    options: tuple[str, ...] = (),
 ) -> list[Event]:
     """Run passes here with a choice; return what the agent said."""
-    plan = Plan(passes=passes or (LATENCY,), format=model.suffix[1:], delegate=delegate, providers=providers, cpus=cpus)
+    plan = Plan(
+        passes=passes or (LATENCY,), format=model.suffix[1:], delegate=delegate, providers=providers, cpus=cpus,
+        runtime_options=options,
+    )  # fmt: skip
     blobs = {"model": model.read_bytes(), "inputs": random_inputs(read_model(model), 0).blob}
     with FramedSession(open_local(), name="here") as session:
         return list(session.run(plan, blobs))
@@ -285,6 +288,45 @@ def test_kernels_that_may_stand_for_several_nodes_are_no_share_of_them() -> None
     for some, taken in ((both[:1], 1), (both[1:], 0)):
         detail = delegates.describe_onnx([CUDA], [CUDA, CPU], [CUDA, CPU], some, fused=True).detail
         assert detail["asked"]["taken"] == taken
+
+
+# ── options of ONNX Runtime's session ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("precise", ["0", "1"])
+def test_a_session_is_made_with_the_options_that_were_asked_for(precise: str) -> None:
+    key = "session.x64quantprecision"
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(key, precise)
+    session = onnxruntime.InferenceSession(KWS_QDQ, options, providers=[CPU])
+    given = runtimes.read_inputs(random_inputs(read_model(KWS_QDQ), 0).blob)
+    (facts,) = given.tensors
+    value = np.frombuffer(given.inferences[0][0], facts.dtype).reshape(facts.shape)
+    events = told(KWS_QDQ, Pass(kind="outputs"), options=(f"{key}={precise}",))
+    (output,) = [event.content for event in events if isinstance(event, OutputReceived)]
+    assert output == session.run(None, {facts.name: value})[0].tobytes()
+    assert detail_of(events)["options"] == [f"{key}={precise}"]
+
+
+def test_an_option_turns_what_onnx_runtime_makes_of_the_model() -> None:
+    events = told(KWS_QDQ, Pass(kind="operators", runs=1), options=("session.disable_quant_qdq=1",))
+    assert {"Conv"} <= {event.type for event in events if isinstance(event, OperatorTimed)}
+
+
+def test_each_model_of_a_pair_has_its_own_options() -> None:
+    content, inputs = KWS_QDQ.read_bytes(), random_inputs(read_model(KWS_QDQ), 0).blob
+    second = SecondModel(name="new", format="onnx", runtime_options=("session.x64quantprecision=1",))
+    plan = Plan(passes=(Pass(kind="pair", runs=3, warmup=0),), format="onnx", second=second)
+    blobs = {"model": content, "inputs": inputs, "second/model": content, "second/inputs": inputs}
+    with FramedSession(open_local(), name="here") as session:
+        detail = detail_of(list(session.run(plan, blobs)))
+    assert "options" not in detail["base"]
+    assert detail["new"]["options"] == ["session.x64quantprecision=1"]
+
+
+def test_litert_has_no_session_options() -> None:
+    ended = ending_of(told(KWS, options=("session.x64quantprecision=1",)))
+    assert (ended.failure, "belong to ONNX Runtime" in ended.text) == ("bad-request", True)
 
 
 # ── CPUs ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

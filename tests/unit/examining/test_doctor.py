@@ -123,3 +123,25 @@ def test_firmware_that_executes_no_program_is_missing_its_engine(monkeypatch: py
     missing = check(diagnose(resolve_target("emu:cortex-m4"), None), "engine")
     assert (missing.verdict, missing.seen) == ("MISSING", "their engine: it executes tflite, no packed program")
     assert "pip" not in missing.remedy
+
+
+@pytest.mark.parametrize(
+    ("features", "verdict", "seen"),
+    [
+        (["avx", "avx2", "fma"], "WARN", "AVX2 without VNNI"),
+        (["avx2", "avx512f", "avx512_vnni"], "OK", "AVX512-VNNI"),
+        (["avx2", "avx_vnni"], "OK", "AVX-VNNI"),
+    ],
+)
+def test_an_x86_cpu_is_told_whether_int8_kernels_are_exact_there(
+    monkeypatch: pytest.MonkeyPatch, features: list[str], verdict: str, seen: str
+) -> None:
+    monkeypatch.setattr(framed.FramedSession, "board_state", lambda _session: {"cpu_features": features})
+    found = check(told(monkeypatch, PI4), "int8 kernels")
+    assert (found.verdict, seen in found.seen) == (verdict, True)
+    assert ("session.x64quantprecision=1" in found.remedy) is (verdict == "WARN")
+
+
+def test_an_arm_board_is_told_nothing_of_vnni(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framed.FramedSession, "board_state", lambda _session: {"cpu_features": ["asimd"]})
+    assert not [one for one in told(monkeypatch, PI4).checks if one.name == "int8 kernels"]

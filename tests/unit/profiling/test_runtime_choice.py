@@ -19,6 +19,7 @@ from edgeprof.profiling.runtime_choice import (
     read_hook,
     settled_choice,
 )
+from edgeprof.profiling.session_options import parse_runtime_options
 from edgeprof.records.result import Pass, Plan
 from edgeprof.targets import resolve_target
 
@@ -200,3 +201,44 @@ def test_a_hook_that_is_missing_or_a_folder_is_said_so(tmp_path: Path) -> None:
     for path in (tmp_path / "none.py", tmp_path):
         with pytest.raises(FileUnreadable, match="cannot read the hook"):
             read_hook(path)
+
+
+# ── options of ONNX Runtime's session ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_options_are_taken_as_onnx_runtime_calls_them() -> None:
+    given_ones = (" session.x64quantprecision = 1", "ep.nnapi.partitioning_stop_ops=a,b", "session.x64quantprecision=1")
+    wanted = ("session.x64quantprecision=1", "ep.nnapi.partitioning_stop_ops=a,b")
+    assert parse_runtime_options(given_ones) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("session.x64quantprecison=1", "session.x64quantprecision"),
+        ("x64quantprecision=1", "session.x64quantprecision"),
+        ("wholly.other=1", "such as session.x64quantprecision=1; onnxruntime_session_options_config_keys.h lists them"),
+        ("session.x64quantprecision", "such as session.x64quantprecision=1"),
+        ("session.x64quantprecision=", "such as session.x64quantprecision=1"),
+        ("=1", "such as session.x64quantprecision=1"),
+        ("", "such as session.x64quantprecision=1"),
+        ("session.record_ep_graph_assignment_info=0", "it is set where a provider is named"),
+        (f"session.dynamic_block_base={'4' * 2000}", "such as"),
+    ],
+)
+def test_an_option_that_would_be_ignored_or_is_not_theirs_is_refused(text: str, hint: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_runtime_options([text])
+    assert hint in refused.value.hint
+
+
+def test_an_option_cannot_have_two_values() -> None:
+    with pytest.raises(UsageError, match="given twice: 0 and 1"):
+        parse_runtime_options(["session.x64quantprecision=0", "session.x64quantprecision=1"])
+
+
+@pytest.mark.parametrize(("format_name", "target"), [("tflite", "local"), ("onnx", "sim:raspberry-pi-5")])
+def test_options_are_for_onnx_runtime_on_a_board_that_has_it(format_name: str, target: str) -> None:
+    options = Options(runtime_options=("session.x64quantprecision=1",))
+    with pytest.raises(UsageError, match=r"--runtime-option session\.x64quantprecision=1"):
+        settled_choice(options, format_name, resolve_target(target))
