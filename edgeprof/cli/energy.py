@@ -52,10 +52,15 @@ JOULES = Quantity("energy", {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6})
 
 @click.command(name="energy")
 @click.argument("trace", type=click.Path(path_type=Path))
-@click.option("--markers", type=click.Path(path_type=Path), help="When the windows begin and end: JSON or CSV, in s.")
+@click.option(
+    "--markers",
+    type=click.Path(path_type=Path),
+    help="When windows begin and end: JSON or CSV, in s or its header's unit.",
+)
 @click.option("--inferences", type=click.IntRange(min=1), help="How many inferences each window holds.")
 @click.option("--voltage", "voltage_v", type=VOLTS, help="The supply, where only current was recorded: 3.3 or 3300mV.")
-@click.option("--column", "columns", type=Chosen(), multiple=True, help="What a column is, if its header is unclear.")
+@click.option("--column", "columns", type=Chosen(), multiple=True, metavar="ROLE=HEADER[:UNIT]",
+              help="What a column is and in which unit, if its header leaves it open: 'time=t:ms'.")  # fmt: skip
 @click.option("--marker-bit", type=click.IntRange(0, 7), help="Which logic input marks windows.  [default: what moves]")
 @click.option("--level", type=click.Choice(LEVELS), default="auto", show_default=True, help="What the marker means.")
 @click.option("--guard", "guard_s", type=Duration(), default=0.0, help="Leave so much out at both ends of each window.")

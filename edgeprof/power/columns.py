@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeprof.agent.sensors.ina import MODULES, TOTALS
+from edgeprof.bundle.budget import printable
 from edgeprof.errors import UsageError, did_you_mean
 from edgeprof.power.quantities import (
     ROLES,
@@ -44,7 +45,7 @@ def columns_of(headers: Sequence[str], asked: tuple[tuple[str, str], ...]) -> li
             found[role] = _settled(role, claims)
     _by_unit_alone(found, [column for column in known if column and column.guessed])
     if not found.keys() & SOURCES:
-        seen = ", ".join(header.strip() for header in headers)
+        seen = ", ".join(printable(header.strip()) for header in headers)
         raise UsageError(
             f"no column is a power, a current or an energy; seen: {seen}", hint="--column 'power=HEADER:mW' names one"
         )
@@ -101,7 +102,7 @@ def _place(wanted: str, headers: Sequence[str]) -> tuple[int, str]:
         return stripped.index(wanted), unit
     if wanted.isdecimal() and 1 <= int(wanted) <= len(headers):
         return int(wanted) - 1, unit
-    hint = did_you_mean(wanted, stripped) or f"columns: {', '.join(stripped)}"
+    hint = did_you_mean(wanted, stripped) or f"columns: {', '.join(map(printable, stripped))}"
     raise UsageError(f"there is no column {wanted!r}", hint=hint)
 
 
@@ -155,7 +156,7 @@ def _double(role: str, claims: Sequence[Column]) -> UsageError:
 def _refuse_unclear_rail(found: dict[str, list[Column]]) -> None:
     """Refuse a rail without a unit beside a current: it may be a power, or the voltage of that current."""
     for column in found.get("power", ()):
-        if rail_of(column.header) and column.assumed and "current" in found and "voltage" not in found:
+        if rail_of(column.header) and column.assumed and "current" in found:
             raise UsageError(
                 f"{column.header!r} has no unit: a rail's power, or the voltage of {found['current'][0].header!r}?",
                 hint=f"--column 'voltage={column.header}:V' or --column 'power={column.header}:mW' tells",

@@ -242,6 +242,7 @@ def _values(rows: Rows, column: Column, cells: list[str], lines: list[int]) -> F
         if not dated and number_of(cells[wrong], "," if rows.decimal == "." else ".") is not None:
             what = f"number with a decimal {'point' if rows.decimal == '.' else 'comma'}, as the others are"
         raise UsageError(
-            f"{rows.name} line {lines[wrong]}: {cells[wrong][:40]!r} is not a {what} (column {column.header!r})"
+            f"{rows.name} line {lines[wrong]}: {cells[wrong][:40]!r} is not a {what} (column {column.header!r})",
+            hint="export it again, or take the line out",
         )
     return np.array(made, float)

@@ -49,6 +49,10 @@ _NAMES = {
 }
 _NO_UNIT_ALONE = frozenset({"na", "min", "mins"})
 """Not available, and minimum: what a header that names nothing else means by them."""
+_OTHERS = re.compile(
+    r"[(\[{]\s*(?:dbm?|%|ticks?|cycles?|samples?|counts?|lsb|raw|[km]?hz|°?c|k|va|var|m?ah)\s*[)\]}]", re.IGNORECASE
+)
+"""Units of nothing that a trace is made of: a level in dBm is no power in W."""
 _RAIL = re.compile(
     r"(?<![A-Z0-9])(?:POM_5V_(?:IN|GPU|CPU)|VDD_IN|VIN_SYS_5V0|VDDQ_VDD2_1V8AO|VDD_SYS_(?:GPU|SOC|CPU|DDR|5V0)"
     r"|VDD_(?:CPU_GPU_CV|CPU_SOC_MSS|GPU_SOC|CPU_CV|4V0_WIFI|SOC|GPU|CPU|DDR|MUX))(?=$|[^A-Z0-9_]|_(?:POWER|CUR|CURR|AVG))"
@@ -132,6 +136,8 @@ def column_of(place: int, header: str) -> Column | None:
     matched = _MARKER.fullmatch(small)
     if matched:
         return Column(place, text, "marker", bit=int(matched[2] or 0))
+    if _OTHERS.search(text):
+        return None
     name, unit = name_and_unit(text)
     rail = rail_of(text)
     roles = [] if rail and unit else _roles(name.lower())

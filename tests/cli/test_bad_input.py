@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (folder / "other.json").write_text('{"a": 1}')
     (folder / "text.json").write_text("no JSON")
     (folder / "values.npz").write_text("no archive")
+    with zipfile.ZipFile(folder / "member.npz", "w") as archive:
+        archive.writestr("input", b"hello")
+    (folder / "milliseconds.csv").write_text("t,P_mW\n" + "".join(f"{at * 300},33\n" for at in range(9)))
     (folder / "self.tflite").symlink_to(folder / "self.tflite")
     return {"models": EXAMPLES, "bad": folder}
 
@@ -126,6 +130,12 @@ TABLE: list[tuple[str, int, str]] = [
     ("report {models}/kws_int8.tflite", 2, r"kws_int8\.tflite is not an edgeprof result"),
     ("report {bad}/missing.json", 2, r"missing\.json.*No such file"),
     ("report {bad}", 2, r"Is a directory|is a folder"),
+    ("report /dev/zero", 2, r"cannot read the result /dev/zero: it is not a regular file"),
+    ("compare /dev/zero /dev/zero", 2, r"/dev/zero"),
+    (f"profile {KWS} --inputs /dev/zero", 2, r"cannot read the inputs /dev/zero: it is not a regular file"),
+    (f"profile {KWS} --inputs {{bad}}/member.npz", 2, r"member\.npz: it holds 'input', which is no array"),
+    ("energy {bad}/member.npz", 2, r"cannot read the recording .*member\.npz: it holds 'input', which is no array"),
+    ("energy {bad}/milliseconds.csv", 2, r"'t' of milliseconds\.csv has no unit.* can hardly be seconds"),
     ("report last", 2, r"no last result"),
     # the command
     ("profil", 2, r"no such command 'profil'"),
