@@ -8,7 +8,6 @@ different versions of numpy can be there at once. Wheels are archives from elsew
 
 import errno
 import glob
-import hashlib
 import importlib
 import json
 import os
@@ -103,7 +102,6 @@ def _blob(folder: str, name: str, sha256: str) -> str:
 def _unpack(wheel: str, name: str, path: str, sha256: str) -> None:
     """Unpack a wheel beside where it will be, with a list of what its files hold, and move it there whole."""
     part = "{}.{}.part".format(path, os.getpid())
-    written: Dict[str, List[Any]] = {}
     seen = look(wheel, {})
     if seen.sha256 != sha256:
         raise Refused("blob-corrupt", "the wheel {} on the board is damaged: {}".format(name, told(seen)))
@@ -114,13 +112,10 @@ def _unpack(wheel: str, name: str, path: str, sha256: str) -> None:
             os.mkdir(part)
             left = MOST_BYTES
             for entry, inside in entries:
-                size, digest = _write(archive, entry, os.path.join(part, *inside.split("/")), left)
-                left -= size
+                left -= _write(archive, entry, os.path.join(part, *inside.split("/")), left)
                 if left < 0:
                     raise BadWheel("{} unpacks to more than {} bytes", name, MOST_BYTES)
-                written[inside] = [size, digest]
-        with open(os.path.join(part, MANIFEST), "w") as file:
-            json.dump(written, file)
+        _note_files(part, [inside for _, inside in entries])
         os.sync()  # before the folder has its name: power may be cut at any time
         os.rename(part, path)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, struct.error) as error:
@@ -169,18 +164,17 @@ def _check_space(entries: List[Tuple[zipfile.ZipInfo, str]], part: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), part)
 
 
-def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: str, most: int) -> Tuple[int, str]:
-    """Write one file and return its size and SHA-256; what the archive says of it is not believed."""
+def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: str, most: int) -> int:
+    """Write one file and return its size; what the archive says of it is not believed."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    size, digest = 0, hashlib.sha256()
+    size = 0
     with archive.open(entry) as source, open(path, "xb") as target:
         for content in iter(lambda: source.read(PART_BYTES), b""):
             size += len(content)
             if size > most:
-                break
+                return size
             target.write(content)
-            digest.update(content)
-    return size, digest.hexdigest()
+    return size
 
 
 def _modules(path: str) -> List[str]:
@@ -254,6 +248,13 @@ def drop_damaged(folder: str, module: str, busy: Callable[[], None]) -> str:
             shutil.rmtree(path, ignore_errors=True)
             return "what edgeprof had installed of {} was damaged and is removed: {}".format(module, wrong)
     return ""
+
+
+def _note_files(path: str, names: List[str]) -> None:
+    """Write down what the files of an unpacked wheel hold."""
+    noted = {inside: look(os.path.join(path, *inside.split("/")), {}) for inside in names}
+    with open(os.path.join(path, MANIFEST), "w") as file:
+        json.dump({inside: [seen.stamp[2], seen.sha256] for inside, seen in noted.items()}, file)
 
 
 def _wrong_file(path: str, busy: Callable[[], None]) -> str:
