@@ -37,10 +37,10 @@ DEEPEST = 60
 
 def printable(text: str) -> str:
     """Return a text in one line: breaks become blanks, and what a terminal would obey or hide is replaced."""
-    if not text.isprintable():
-        text = _blanks.sub(" ", _breaks.sub(" ", text))
-        text = "".join(letter if letter.isprintable() else REPLACED for letter in text)
-    return text
+    if text.isprintable() and not _hostile.search(text):
+        return text
+    text = _blanks.sub(" ", _breaks.sub(" ", text))
+    return _hostile.sub(REPLACED, "".join(letter if letter.isprintable() else REPLACED for letter in text))
 
 
 def shown(value: T) -> T:
