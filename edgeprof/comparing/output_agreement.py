@@ -47,10 +47,14 @@ def compared_output(base: Side, new: Side, *, classes: bool) -> ComparedOutput:
     """Return how far an output of NEW agrees with BASE's, by the rule for what it holds."""
     rule = _rule(base, new, classes=classes)
     one, other = (side.values.reshape(len(side.values), -1) for side in (base, new))
-    found, size = _agreement(one, other, rule), None
-    if rule == "cosine":
-        size = _size_ratio(one, other)
-    return ComparedOutput(base=base.name, new=new.name, rule=rule, agreement=found, size_ratio=size)
+    return ComparedOutput(
+        base=base.name,
+        new=new.name,
+        rule=rule,
+        agreement=_agreement(one, other, rule),
+        size_ratio=_size_ratio(one, other) if rule == "cosine" else None,
+        reason=_not_finite(one, other),
+    )
 
 
 def _rule(base: Side, new: Side, *, classes: bool) -> OutputRule:
@@ -75,9 +79,20 @@ def _agreement(base: Reals, new: Reals, rule: OutputRule) -> float:
             return max(0.0, least_cosine(base, new) or 0.0)
 
 
+def _not_finite(base: Reals, new: Reals) -> str:
+    """Return a word on values that are not finite on one side alone, or where none is; empty where all is well."""
+    import numpy as np  # noqa: PLC0415  only where outputs are compared
+
+    finite = np.isfinite(base) & np.isfinite(new)
+    alike = (base == new) | (np.isnan(base) & np.isnan(new))
+    if not (finite | alike).all():
+        return "a value is not finite on one side alone"
+    return "" if finite.any() or not finite.size else "no value is finite on either side"
+
+
 def _size_ratio(base: Reals, new: Reals) -> float | None:
     """Return how many times as large NEW's values are; None where a side is all zeros."""
-    import numpy as np  # noqa: PLC0415  only where outputs are compared
+    import numpy as np  # noqa: PLC0415  the same
 
     finite = np.isfinite(base) & np.isfinite(new)
     largest = [float(np.abs(side[finite]).max(initial=0.0)) for side in (base, new)]
@@ -141,7 +156,8 @@ def _verdict(known: Sequence[ComparedOutput], untold: Sequence[str], lines: Line
         return "FAIL"
     if untold:
         return "INCONCLUSIVE"
-    return "WARN" if least < lines.warn or any(map(_is_of_another_size, known)) else "PASS"
+    odd = any(one.reason or _is_of_another_size(one) for one in known)
+    return "WARN" if least < lines.warn or odd else "PASS"
 
 
 def _is_of_another_size(one: ComparedOutput) -> bool:
@@ -165,7 +181,8 @@ def _text(one: ComparedOutput) -> str:
             said = f"{share} values agree within 1 % of the largest"
         case _:
             said = f"cosine {value:.6f} at least" if value else "no cosine above 0"
-    return f"{_name(one)}: {said}{size}"
+    why = f" ({one.reason})" if one.reason else ""
+    return f"{_name(one)}: {said}{size}{why}"
 
 
 def _wanted(lines: Lines, verdict: Verdict, known: Sequence[ComparedOutput]) -> str:

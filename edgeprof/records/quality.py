@@ -38,7 +38,8 @@ class ComparedOutput(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One output of BASE against one of NEW, by their names.
 
     `agreement` is a share, or the least cosine (0 where it is negative); null with the `reason` where the two could not
-    be compared. `size_ratio`: how many times as large NEW's values are, where a cosine does not see it.
+    be compared. A `reason` beside it tells of values that are not finite. `size_ratio`: how many times as large NEW's
+    values are, where a cosine does not see it.
     """
 
     base: str

@@ -82,8 +82,8 @@ def test_the_lines_are_those_of_the_inputs_unless_they_are_set(
     """Turned: every cosine with the base's outputs is 0.8."""
     turn = 0.8 * np.eye(4) + 0.6 * np.kron(np.eye(2), np.array([[0, 1], [-1, 0]]))
     classes = kind.endswith("classes")
-    others = {"turned": turn, "opposite": -np.eye(4), "other classes": np.eye(4)[::-1]}
-    other = layer(tmp_path / "other.onnx", others[kind], softmax=classes)
+    matrix = {"turned": turn, "opposite": -np.eye(4), "other classes": np.eye(4)[::-1]}[kind]
+    other = layer(tmp_path / "other.onnx", matrix, softmax=classes)
     base = layer(tmp_path / "base.onnx", np.eye(4), softmax=True) if classes else unit
     values = tmp_path / "in.npz"
     np.savez(values, x=np.random.default_rng(0).standard_normal((20, 1, 4)).astype(np.float32))

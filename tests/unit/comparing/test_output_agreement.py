@@ -190,6 +190,18 @@ def test_an_output_of_the_same_direction_and_twice_the_size_is_a_warning() -> No
     assert same.verdict == "PASS"
 
 
+def test_values_that_are_not_finite_are_told() -> None:
+    lines = lines_for(None, random=False)
+    one_side = outputs_finding([agreement([[1, 2]], [[1, NAN]])], (), lines, "measured")
+    assert one_side.verdict == "FAIL"
+    assert "a value is not finite on one side alone" in one_side.reason
+    nowhere = outputs_finding([agreement([[NAN, INF]], [[NAN, INF]])], (), lines, "measured")
+    assert nowhere.verdict == "WARN"
+    assert "no value is finite on either side" in nowhere.reason
+    some = outputs_finding([agreement([[NAN, 1]], [[NAN, 1]])], (), lines, "measured")
+    assert some.verdict == "PASS"
+
+
 # ── from what two runs sent ──────────────────────────────────────────────────────────────────────────────────────────
 
 
