@@ -83,7 +83,7 @@ SETTINGS = ("delegate", "providers", "cpus", "period_ns", "windows", "window_ms"
 `cpus` the cores to pin to; `period_ns` of a deadline pass; `windows`, `window_ms`, `idle_ms` of an energy pass;
 `hook` the SHA-256 of a Python file for a stages pass, `hook_name` what messages call it; `sensors_ms` how often
 sensors are read, 0 never; `second` the other model of a pair pass: {model, inputs, format, runtime, delegate,
-providers, shapes}, hashes as hex.
+providers, shapes, files}, hashes as hex, `files` as Run has them.
 """
 
 # Flags of a sample. WINDOW: the first of a window of an energy pass. SECOND: of the other model of a pair.

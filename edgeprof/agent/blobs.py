@@ -74,15 +74,15 @@ class Blobs(object):
             raise Refused("blob-corrupt", "the blob arrived with another hash: {}".format(seen.hex()))
         os.replace(path + self.suffix, path)
 
-    def lay_beside(self, message: wire.Run) -> str:
+    def lay_beside(self, model: bytes, format_name: str, files: str) -> str:
         """Return the path of the model in a folder where its files of weights lie beside it, by hard links."""
         # Models that differ in weights alone share their model file: a run that waits must not change the other's.
-        key = hashlib.sha256(message.model + message.files.encode("utf-8")).hexdigest()
+        key = hashlib.sha256(model + files.encode("utf-8")).hexdigest()
         folder = os.path.join(self.folder, "runs", key[:16])
         os.makedirs(folder, exist_ok=True)
-        files = json.loads(message.files)
-        files["model." + message.format] = message.model.hex()
-        for name, sha256 in files.items():
+        named = json.loads(files)
+        named["model." + format_name] = model.hex()
+        for name, sha256 in named.items():
             if os.path.basename(name) != name or name in {"", ".", ".."}:
                 raise Refused("bad-request", "{!r} is no name of a file beside the model".format(name))
             blob = self.path(bytes(bytearray.fromhex(sha256)))
@@ -91,7 +91,7 @@ class Blobs(object):
             place = os.path.join(folder, name)
             if not os.path.exists(place) or not os.path.samefile(place, blob):
                 _link(blob, place)
-        return os.path.join(folder, "model." + message.format)
+        return os.path.join(folder, "model." + format_name)
 
     def tidy(self) -> None:
         """Remove this conversation's half blobs, and what nobody has asked for in a month."""

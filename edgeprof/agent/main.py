@@ -222,7 +222,7 @@ class Agent(object):
             raise Refused("bad-request", "a pass is running")
         path, inputs = self.blobs.found("model", message.model), self.blobs.found("inputs", message.inputs)
         if message.files:
-            path = self.blobs.lay_beside(message)
+            path = self.blobs.lay_beside(message.model, message.format, message.files)
         orders = {
             "pass": wire.PASSES[message.kind], "run": message.run, "runs": message.runs, "warmup": message.warmup,
             "batch": message.batch, "threads": message.threads, "duration_ms": message.duration_ms, "path": path,
@@ -273,6 +273,9 @@ class Agent(object):
             if name in holder:
                 holder[name + "_sha256"] = holder[name]
                 holder[name] = self.blobs.found(name, bytes(bytearray.fromhex(holder[name])))
+        if second and second.get("files"):
+            model = bytes(bytearray.fromhex(second["model_sha256"]))
+            second["model"] = self.blobs.lay_beside(model, second["format"], second["files"])
         return settings
 
     def _relay(self) -> None:

@@ -171,7 +171,7 @@ def _name(one: ComparedOutput) -> str:
 def _text(one: ComparedOutput) -> str:
     value = one.agreement or 0.0
     share = f"{value * 100:.2f} % of the"
-    size = f", and values {one.size_ratio:.3g} times as large" if _is_of_another_size(one) else ""
+    size = f", and values {one.size_ratio:.3g} times as large" if _is_of_another_size(one) and not one.reason else ""
     match one.rule:
         case "top-1":
             said = f"{share} top-1 classes agree"

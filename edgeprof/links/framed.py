@@ -47,6 +47,7 @@ BLOB_TIMEOUT_S = 120.0
 INSTALL_TIMEOUT_S = 900.0  # a memory card takes its time for two hundred megabytes
 BESIDE = "beside/"
 HOOK, SECOND_MODEL, SECOND_INPUTS = "hook", "second/model", "second/inputs"
+SECOND_BESIDE = f"second/{BESIDE}"
 NOT_IDENTITY = frozenset({"blob_folder", "blob_suffix", "state"})
 
 
@@ -305,9 +306,9 @@ class FramedSession:
         self.line.cancel_pass(index)
 
 
-def _files(hashes: Mapping[str, bytes]) -> str:
+def _files(hashes: Mapping[str, bytes], beside: str = BESIDE) -> str:
     """Return the model's own files of weights by name, as JSON; most models have none."""
-    files = {name.removeprefix(BESIDE): sha256.hex() for name, sha256 in hashes.items() if name.startswith(BESIDE)}
+    files = {name.removeprefix(beside): sha256.hex() for name, sha256 in hashes.items() if name.startswith(beside)}
     return json.dumps(files) if files else ""
 
 
@@ -334,7 +335,10 @@ def run_settings(plan: Plan, asked: Pass, hashes: Mapping[str, bytes]) -> dict[s
     }
     if plan.second is not None:
         second = to_builtins(plan.second)
-        wanted["second"] = {**second, "model": hashes[SECOND_MODEL].hex(), "inputs": hashes[SECOND_INPUTS].hex()}
+        files = _files(hashes, SECOND_BESIDE)
+        beside = {"files": files} if files else {}
+        sent = {"model": hashes[SECOND_MODEL].hex(), "inputs": hashes[SECOND_INPUTS].hex()}
+        wanted["second"] = {**second, **sent, **beside}
     return {name: value for name, value in wanted.items() if value}
 
 
