@@ -83,7 +83,8 @@ SETTINGS = ("delegate", "providers", "runtime_options", "cpus", "period_ns", "wi
 `runtime_options` of its session, each "KEY=VALUE"; `cpus` the cores to pin to; `period_ns` of a deadline pass;
 `windows`, `window_ms`, `idle_ms` of an energy pass; `hook` the SHA-256 of a Python file for a stages pass, `hook_name`
 what messages call it; `sensors_ms` how often sensors are read, 0 never; `second` the other model of a pair pass:
-{model, inputs, format, runtime, delegate, providers, runtime_options, shapes}, hashes as hex.
+{model, inputs, format, runtime, delegate, providers, runtime_options, shapes, files}, hashes as hex, `files` as Run
+has them.
 """
 
 # Flags of a sample. WINDOW: the first of a window of an energy pass. SECOND: of the other model of a pair.

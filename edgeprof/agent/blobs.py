@@ -117,16 +117,16 @@ class Blobs(object):
         if stamp[:4] == seen.stamp[:4]:  # renaming moves the time of the last change of anything
             self._known[stamp] = seen.sha256
 
-    def lay_beside(self, message: wire.Run) -> List[str]:
+    def lay_beside(self, model: bytes, format_name: str, files: str) -> List[str]:
         """Return the paths of a model and its files of weights side by side in a folder, by hard links."""
         # Models that differ in weights alone share their model file: a run that waits must not change the other's.
-        key = hashlib.sha256(message.model + message.files.encode("utf-8")).hexdigest()
+        key = hashlib.sha256(model + files.encode("utf-8")).hexdigest()
         folder = os.path.join(self.folder, "runs", key[:16])
         os.makedirs(folder, exist_ok=True)
-        model = {"model." + message.format: message.model.hex()}
-        files = dict(model, **dict(json.loads(message.files), **model))  # the model comes first and keeps its name
+        first = {"model." + format_name: model.hex()}
+        named = dict(first, **dict(json.loads(files), **first))  # the model comes first and keeps its name
         places = []
-        for name, sha256 in files.items():
+        for name, sha256 in named.items():
             if os.path.basename(name) != name or name in {"", ".", ".."}:
                 raise Refused("bad-request", "{!r} is no name of a file beside the model".format(name))
             digest = bytes(bytearray.fromhex(sha256))

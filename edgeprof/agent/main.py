@@ -255,10 +255,10 @@ class Agent(object):
             raise Refused("bad-request", "a pass is running")
         self.run_number = message.run
         path, inputs = self.blobs.found("model", message.model), self.blobs.found("inputs", message.inputs)
-        places = self.blobs.lay_beside(message) if message.files else [path]
+        places = self.blobs.lay_beside(message.model, message.format, message.files) if message.files else [path]
         settings = self._settings(message)
         if settings.get("second"):
-            places = [*places, settings["second"]["model"]]
+            places = [*places, *settings["second"].pop("places")]
         orders = {
             "pass": wire.PASSES[message.kind], "run": message.run, "runs": message.runs, "warmup": message.warmup,
             "batch": message.batch, "threads": message.threads, "duration_ms": message.duration_ms, "path": places[0],
@@ -311,6 +311,10 @@ class Agent(object):
             if name in holder:
                 holder[name + "_sha256"] = holder[name]
                 holder[name] = self.blobs.found(name, bytes(bytearray.fromhex(holder[name])))
+        if second:
+            model, files = bytes(bytearray.fromhex(second["model_sha256"])), second.get("files")
+            places = self.blobs.lay_beside(model, second["format"], files) if files else [second["model"]]
+            second.update(model=places[0], places=places)
         return settings
 
     def _relay(self) -> None:

@@ -11,9 +11,8 @@ from msgspec.structs import replace
 
 from edgeprof.agent.pair import SETTLE_NS
 from edgeprof.comparing.intervals import LAST_LOOK, enough
-from edgeprof.errors import UsageError
 from edgeprof.inputs import read_beside
-from edgeprof.links.framed import SECOND_INPUTS, SECOND_MODEL
+from edgeprof.links.framed import BESIDE, SECOND_BESIDE, SECOND_INPUTS, SECOND_MODEL
 from edgeprof.model import read_model
 from edgeprof.profiling.running import measure, raise_fatal
 from edgeprof.records.comparison import LaunchRatio
@@ -110,10 +109,9 @@ def interleave(
     stop: Stop | None = None,
 ) -> Interleaved:
     """Run `begun.plan`, made by `pair_plan`, until the launches decide; raise what left no launch behind."""
-    for path in (base, new):
-        if read_beside(path, read_model(path)):
-            raise UsageError(f"{path} keeps its weights in files beside it", hint="save it as one file")
-    whole = {**blobs, "model": base.read_bytes(), SECOND_MODEL: new.read_bytes()}
+    of_base, of_new = (read_beside(path, read_model(path, digest=False)) for path in (base, new))
+    second = {f"{SECOND_BESIDE}{name.removeprefix(BESIDE)}": content for name, content in of_new.items()}
+    whole = {**blobs, "model": base.read_bytes(), **of_base, SECOND_MODEL: new.read_bytes(), **second}
 
     def decided(measurement: Measurement) -> bool:
         found = launches_of(measurement)

@@ -51,7 +51,7 @@ def compared_output(base: Side, new: Side, *, classes: bool) -> ComparedOutput:
         base=base.name,
         new=new.name,
         rule=rule,
-        agreement=_agreement(one, other, rule),
+        agreement_ratio=_agreement(one, other, rule),
         size_ratio=_size_ratio(one, other) if rule == "cosine" else None,
         reason=_not_finite(one, other),
     )
@@ -126,11 +126,13 @@ def lines_for(min_agreement: float | None, *, random: bool) -> Lines:
 
 def outputs_finding(outputs: Sequence[ComparedOutput], alone: Sequence[str], lines: Lines, basis: Basis) -> Finding:
     """Return the verdict on all outputs: the worst of them; INCONCLUSIVE where one is untold and none fails."""
-    known = sorted((one for one in outputs if one.agreement is not None), key=lambda one: one.agreement or 0.0)
-    untold = [f"{_name(one)}: {one.reason}" for one in outputs if one.agreement is None]
+    known = sorted(
+        (one for one in outputs if one.agreement_ratio is not None), key=lambda one: one.agreement_ratio or 0.0
+    )
+    untold = [f"{_name(one)}: {one.reason}" for one in outputs if one.agreement_ratio is None]
     untold += [f"{name} has none on the other side" for name in alone]
     verdict = _verdict(known, untold, lines)
-    worst = known[0].agreement if known else None
+    worst = known[0].agreement_ratio if known else None
     told = [_text(one) for one in known[:NAMED_OUTPUTS]]
     told += [f"{len(known) - NAMED_OUTPUTS} more agree as far or further"] if len(known) > NAMED_OUTPUTS else []
     reason = "; ".join([*told, *(f"not compared: {text}" for text in untold[:NAMED_OUTPUTS])])
@@ -151,7 +153,7 @@ def untold_finding(reason: str, basis: Basis) -> Finding:
 
 
 def _verdict(known: Sequence[ComparedOutput], untold: Sequence[str], lines: Lines) -> Verdict:
-    least = min((one.agreement or 0.0 for one in known), default=1.0)
+    least = min((one.agreement_ratio or 0.0 for one in known), default=1.0)
     if least < lines.fail:
         return "FAIL"
     if untold:
@@ -169,9 +171,9 @@ def _name(one: ComparedOutput) -> str:
 
 
 def _text(one: ComparedOutput) -> str:
-    value = one.agreement or 0.0
+    value = one.agreement_ratio or 0.0
     share = f"{value * 100:.2f} % of the"
-    size = f", and values {one.size_ratio:.3g} times as large" if _is_of_another_size(one) else ""
+    size = f", and values {one.size_ratio:.3g} times as large" if _is_of_another_size(one) and not one.reason else ""
     match one.rule:
         case "top-1":
             said = f"{share} top-1 classes agree"

@@ -50,6 +50,7 @@ BLOB_TIMEOUT_S = 120.0
 INSTALL_TIMEOUT_S = 900.0  # a memory card takes its time for two hundred megabytes
 BESIDE = "beside/"
 HOOK, SECOND_MODEL, SECOND_INPUTS = "hook", "second/model", "second/inputs"
+SECOND_BESIDE = f"second/{BESIDE}"
 CYCLES_PER_MAC = 40
 """More than any executor takes for a whole model on a microcontroller: a bound for patience, no estimate."""
 UNKNOWN_HZ, EMULATED_HZ = 16e6, 8e6
@@ -382,12 +383,14 @@ def _called(name: str) -> str:
     """Return what a blob is called for people."""
     known = {"model": "the model", "inputs": "the inputs", HOOK: "the hook", SECOND_MODEL: "the second model",
              SECOND_INPUTS: "the second model's inputs"}  # fmt: skip
+    if name.startswith(SECOND_BESIDE):
+        return f"the second model's file {name.removeprefix(SECOND_BESIDE)}"
     return known.get(name) or f"the model's file {name.removeprefix(BESIDE)}"
 
 
-def _files(hashes: Mapping[str, bytes]) -> str:
+def _files(hashes: Mapping[str, bytes], beside: str = BESIDE) -> str:
     """Return the model's own files of weights by name, as JSON; most models have none."""
-    files = {name.removeprefix(BESIDE): sha256.hex() for name, sha256 in hashes.items() if name.startswith(BESIDE)}
+    files = {name.removeprefix(beside): sha256.hex() for name, sha256 in hashes.items() if name.startswith(beside)}
     return json.dumps(files) if files else ""
 
 
@@ -415,7 +418,10 @@ def run_settings(plan: Plan, asked: Pass, hashes: Mapping[str, bytes]) -> dict[s
     }
     if plan.second is not None:
         second = to_builtins(plan.second)
-        wanted["second"] = {**second, "model": hashes[SECOND_MODEL].hex(), "inputs": hashes[SECOND_INPUTS].hex()}
+        files = _files(hashes, SECOND_BESIDE)
+        beside = {"files": files} if files else {}
+        sent = {"model": hashes[SECOND_MODEL].hex(), "inputs": hashes[SECOND_INPUTS].hex()}
+        wanted["second"] = {**second, **sent, **beside}
     return {name: value for name, value in wanted.items() if value}
 
 

@@ -37,7 +37,7 @@ OutputRule: TypeAlias = Literal["top-1", "equal", "close", "cosine"]
 class ComparedOutput(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One output of BASE against one of NEW, by their names.
 
-    `agreement` is a share, or the least cosine (0 where it is negative); null with the `reason` where the two could not
+    `agreement_ratio` is a share, or the least cosine (0 if negative); null with the `reason` where the two could not
     be compared. A `reason` beside it tells of values that are not finite. `size_ratio`: how many times as large NEW's
     values are, where a cosine does not see it.
     """
@@ -45,7 +45,7 @@ class ComparedOutput(Struct, frozen=True, kw_only=True, omit_defaults=True):
     base: str
     new: str
     rule: OutputRule | None = None
-    agreement: float | None = None
+    agreement_ratio: float | None = None
     size_ratio: float | None = None
     reason: str = ""
 

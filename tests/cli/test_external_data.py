@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import edgeprof as library
+from edgeprof.profiling.plan import Options
 from tests.unit.model.external_models import simple
 
 if TYPE_CHECKING:
@@ -45,3 +47,16 @@ def test_weights_that_are_not_whole_are_refused_before_the_run(edgeprof: Cli, tm
     assert (done.returncode, done.stdout) == (4, "")
     assert "m.onnx is not whole: 'm.data' is a Git LFS pointer, not the weights" in done.stderr
     assert "Hint: run git lfs pull" in done.stderr
+
+
+def test_models_with_weights_of_their_own_under_one_model_file_are_run_in_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeprof.comparing.interleaving.LAST_LOOK", 3)  # as few launches as make a comparison
+    ones, twos = (simple(tmp_path / str(x), struct.pack("<64f", *[x] * 64)) for x in (1.0, 2.0))
+    [found] = library.compare(ones, twos, options=Options(runs=30), max_regression=10.0)
+    assert found.changes[0].way == "interleaved"
+    assert found.techniques != ("none: both are the same file",)
+    outputs = next(finding for finding in found.findings if finding.limit == "compare/outputs")
+    assert (outputs.verdict, "2 times as large" in outputs.reason) == ("WARN", True)
+    assert [finding.verdict for finding in found.findings if finding.metric == "model_bytes"] == ["PASS"]

@@ -128,19 +128,19 @@ NAN, INF = float("nan"), float("inf")
 )
 def test_an_output_is_judged_by_what_it_holds(base: Any, new: Any, rule: str, wanted: float) -> None:  # noqa: ANN401  lists of numbers
     found = agreement(base, new)
-    assert (found.rule, found.agreement) == (rule, pytest.approx(wanted))
+    assert (found.rule, found.agreement_ratio) == (rule, pytest.approx(wanted))
 
 
 def test_whole_numbers_without_a_scale_are_equal_or_not() -> None:
     found = agreement([[1, 2, 3, 4]], [[1, 2, 3, 5]], whole=(True, True))
-    assert (found.rule, found.agreement) == ("equal", 0.75)
+    assert (found.rule, found.agreement_ratio) == ("equal", 0.75)
     assert agreement([[1, 2, 3, 4]], [[1, 2, 3, 5]], whole=(True, False)).rule == "cosine"
 
 
 def test_classes_agree_by_their_largest_score_alone() -> None:
     base, new = [[0.1, 0.9], [0.6, 0.4]], [[0.4, 0.6], [0.4, 0.6]]
     found = agreement(base, new, classes=True)
-    assert (found.rule, found.agreement) == ("top-1", 0.5)
+    assert (found.rule, found.agreement_ratio) == ("top-1", 0.5)
 
 
 # ── the finding ──────────────────────────────────────────────────────────────────────────────────────────────────────
