@@ -63,7 +63,10 @@ class Blobs(object):
         seen = self.look(path) if os.path.isfile(path) else None
         if seen is not None and seen.sha256 == sha256.hex():
             return ""
-        os.unlink(path)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
         return told(seen) if seen is not None else "no file"
 
     def begin(self, message: wire.BlobBegin) -> wire.BlobStatus:

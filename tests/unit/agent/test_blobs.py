@@ -90,6 +90,24 @@ def test_whatever_a_copy_became_it_is_told_and_not_taken_for_the_blob(tmp_path: 
     assert blobs.begin(wire.BlobBegin(len(TINY_TFLITE), sha256)).state == wire.BLOB_PRESENT
 
 
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link to nothing", "link to a device"])
+def test_what_is_no_file_is_no_blob(tmp_path: Path, kind: str) -> None:
+    path = blob(tmp_path, TINY_TFLITE)
+    path.parent.mkdir()
+    match kind:
+        case "folder":
+            (path / "more").mkdir(parents=True)
+        case "pipe":
+            os.mkfifo(path)
+        case "link to nothing":
+            path.symlink_to("nothing")
+        case _:
+            path.symlink_to("/dev/zero")
+    blobs = Blobs(str(tmp_path), lambda: None)
+    assert blobs.drop_damaged(bytes.fromhex(path.name)) == "no file"
+    assert blobs.begin(wire.BlobBegin(len(TINY_TFLITE), bytes.fromhex(path.name))).state == wire.BLOB_ABSENT
+
+
 def test_damaged_copies_are_replaced_before_they_are_used_and_that_is_said(own_cache: Path) -> None:
     copies = {
         "the model": TINY_TFLITE,
