@@ -1,5 +1,6 @@
 # make demo   profile the example models here and on a simulated board: no board, no root, no compiler
 # make test   install what the tests need and run them all
+# make quick  style, types and unit tests: the inner loop
 # make test-index   is the matrix of runtimes for boards what the package index has?
 # make test-virtual-pi   the whole of tests/virtual_pi: each Raspberry Pi with each Debian, in an emulator
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 export UV_SYSTEM_CERTS := 1
 export UV_NATIVE_TLS := 1
 
-.PHONY: demo test test-index test-virtual-pi lint types check bench readme fuzz clean
+.PHONY: demo test quick test-index test-virtual-pi lint types check bench readme fuzz clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edgeprof profile examples/models/kws_int8.tflite
@@ -18,6 +19,9 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python scripts/check.py
+
+quick: $(VENV)/.test
+	$(BIN)/python scripts/check.py quick
 
 test-index: $(VENV)/.test
 	$(BIN)/python scripts/test_index.py

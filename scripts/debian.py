@@ -77,7 +77,10 @@ def search_path() -> str:
 
 
 def libraries(folder: Path) -> tuple[Path, ...]:
-    """Return the folders of shared libraries below a folder; QEMU's own modules are none."""
+    """Return the folders of shared libraries below a folder; QEMU's own modules are none.
+
+    A library may bear its version before the suffix and lie in a folder of its own (libpulsecommon-16.1.so).
+    """
     return tuple(sorted({path.parent for path in folder.rglob("lib*.so*") if "qemu" not in path.parent.parts}))
 
 

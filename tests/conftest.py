@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from hypothesis import settings
@@ -25,8 +25,9 @@ from edgeprof.records.result import (
 )
 from scripts.debian import FetchError, search_path
 from scripts.fetch_compiler import fetch_compiler
-from scripts.fetch_firmware_tools import FirmwareTools, fetch_firmware_tools
 from scripts.uv import OWN
+from tests.provided import firmware_tools, lacking
+from tests.watching import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,38 +77,13 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def do_without(reason: str) -> NoReturn:
-    """Skip what cannot run here; where CI is set it has to."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def firmware_tools() -> FirmwareTools:
-    """Return QEMU for Arm boards and the cross compiler."""
-    try:
-        return fetch_firmware_tools()
-    except FetchError as error:
-        do_without(f"no QEMU or no cross compiler: {error}")
-
-
-def put_on_path(tools: FirmwareTools, patch: pytest.MonkeyPatch) -> None:
-    """Let the program find them as those of a machine that has them installed."""
-    for name in ("PATH", "LD_LIBRARY_PATH"):
-        if name in tools.environment():
-            patch.setenv(name, tools.environment()[name])
-
-
-@pytest.fixture(scope="session")
-def tools() -> FirmwareTools:
-    """Return QEMU for Arm boards and the cross compiler."""
-    return firmware_tools()
-
-
 @pytest.fixture
-def tools_on_path(tools: FirmwareTools, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put them on PATH while a test runs."""
-    put_on_path(tools, monkeypatch)
+def tools_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the program find QEMU and the cross compiler as those of a machine that has them installed."""
+    found = firmware_tools().environment()
+    for name in ("PATH", "LD_LIBRARY_PATH"):
+        if name in found:
+            monkeypatch.setenv(name, found[name])
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +92,7 @@ def compiler() -> Path:
     try:
         return fetch_compiler()
     except FetchError as error:
-        do_without(f"no C compiler: {error}")
+        lacking(f"no C compiler: {error}")
 
 
 @pytest.fixture(scope="session")
@@ -163,8 +139,28 @@ def edgeprof() -> Cli:
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
 
     return run
+
+
+class FailuresAtOnce:
+    """Names a test that fails when it fails, and not only when all are done."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write its name on a line of its own."""
+        if report.failed:
+            self._terminal.ensure_newline()
+            self._terminal.write_line(f"FAILED {report.nodeid} ({report.when}, {report.duration:.1f} s)", red=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell of failures at once where there is a terminal reporter: not in the workers."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(FailuresAtOnce(terminal), "failures-at-once")

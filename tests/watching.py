@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+PATIENCE_S = 120.0
+"""How long a test waits for what must happen: long enough for any load, and only a failure takes it."""
+
 
 def processes(folder: Path) -> dict[int, str]:
     """Return the processes whose command line names a folder: the agent with that cache, and its children."""
@@ -28,8 +31,11 @@ def processes(folder: Path) -> dict[int, str]:
     return found
 
 
-def left_after(folder: Path, seconds: float) -> dict[int, str]:
-    """Return the processes that are still there after some time, as soon as there are none."""
+def left_after(folder: Path, seconds: float = 30.0) -> dict[int, str]:
+    """Return the processes that are still there after some time, as soon as there are none.
+
+    What a test starts runs for far longer, so that it cannot have come to its own end.
+    """
     until = time.monotonic() + seconds
     while processes(folder) and time.monotonic() < until:
         time.sleep(0.02)
@@ -48,7 +54,7 @@ def journalled(state: Path) -> list[int]:
     ]
 
 
-def wait_for(what: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_for(what: Callable[[], object], seconds: float = PATIENCE_S) -> None:
     """Return as soon as it is so."""
     until = time.monotonic() + seconds
     while not what():

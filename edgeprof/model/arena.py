@@ -11,12 +11,13 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from edgeprof.model.graph import Graph, Operator, Tensor, bodies, elements_count, type_bits
+from edgeprof.model.graph import Body, Graph, Operator, Tensor, bodies, elements_count, type_bits
 
 alignment_bytes: Final = 16
 # TFLM's own planner is quadratic; a graph beyond this is no microcontroller's, and Python would take seconds.
 _most_steps: Final = 1_000_000
 _resource_bytes: Final = 4
+_calls: Final = frozenset({"IF", "WHILE", "CALL_ONCE"})
 _own_scratch: Final = frozenset({
     "SVDF", "UNIDIRECTIONAL_SEQUENCE_LSTM", "TRANSPOSE_CONV", "BATCH_MATMUL", "MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN",
     "ADD_N", "RESIZE_BILINEAR", "TRANSPOSE", "CUMSUM", "PACK", "SPLIT",
@@ -126,7 +127,6 @@ class _Lifetimes:
         self.first: dict[tuple[int, int], int] = {}
         self.last: dict[tuple[int, int], int] = {}
         self.step = 0
-        self._budget = _most_steps
 
     def walk(self, place: int) -> None:
         """Mark the tensors of one subgraph, and of those that its operators run."""
@@ -135,13 +135,10 @@ class _Lifetimes:
             self._create(place, index)
             self._use(place, index)
         for node in body.operators:
-            self._budget -= 1 + len(node.inputs) + len(node.outputs)
-            if self._budget < 0:
-                raise _TooMuch
             self.step += 1
             for index in node.outputs:
                 self._create(place, index)
-            if node.type in {"IF", "WHILE", "CALL_ONCE"}:
+            if node.type in _calls:
                 self._enter(node)
             for index in (*node.inputs, *node.outputs):
                 self._use(place, index)
@@ -163,8 +160,23 @@ class _Lifetimes:
             self.last[place, index] = self.step
 
 
+def _walk_length(every: tuple[Body, ...], place: int, known: dict[int, int]) -> int:
+    """Return how many marks the walk of a subgraph makes; calls may double it at every level."""
+    if place not in known:
+        known[place] = sum(
+            1
+            + len(node.inputs)
+            + len(node.outputs)
+            + sum(_walk_length(every, called + 1, known) for called in node.subgraphs if node.type in _calls)
+            for node in every[place].operators
+        )
+    return known[place]
+
+
 def _requests(graph: Graph) -> list[_Request]:
     """Return the buffers in the order in which TFLM adds them: by subgraph, then by tensor."""
+    if _walk_length(bodies(graph), 0, {}) > _most_steps:
+        raise _TooMuch
     lifetimes = _Lifetimes(graph)
     lifetimes.walk(0)
     requests, number = [], -1

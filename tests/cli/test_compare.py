@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import pytest
 
 from edgeprof.api import compare
 from edgeprof.errors import UsageError
+from tests.watching import PATIENCE_S, processes, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,14 +110,14 @@ def test_a_model_that_the_runtime_refuses_is_named(edgeprof: Cli, kws: Path) -> 
     assert "a bug of ours" not in run.stderr
 
 
-def test_ctrl_c_ends_with_5_and_without_a_trace(kws: Path) -> None:
+def test_ctrl_c_ends_with_5_and_without_a_trace(kws: Path, own_cache: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "edgeprof", "compare", str(kws), str(kws), "-q"],
         env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    time.sleep(1.5)
+    wait_for(lambda: processes(own_cache))
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 5, told
     assert "Traceback" not in told
 

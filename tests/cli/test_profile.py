@@ -103,8 +103,11 @@ def test_several_targets_give_a_folder_of_results_that_share_a_group(edgeprof: C
 
 
 def test_a_time_limit_on_the_run_keeps_what_came_before_it(edgeprof: Cli, kws: Path) -> None:
-    run = edgeprof("profile", kws, "--duration", "60s", "--timeout", "2s", *AS_JSON)
-    assert run.returncode == 5
+    for timeout in ("2s", "8s", "32s"):  # on a busy machine the first sample may come later
+        run = edgeprof("profile", kws, "--duration", "10m", "--timeout", timeout, *AS_JSON)
+        if run.returncode != 3:
+            break
+    assert run.returncode == 5, run.stderr
     result = json.loads(run.stdout)
     assert result["samples"]["start_s"]
     assert "--timeout" in " ".join(warned["advice"] for warned in result["warnings"])

@@ -25,6 +25,7 @@ from edgeprof.records.events import (
 from edgeprof.records.result import Pass
 from edgeprof.store import Journal, read_journal
 from edgeprof.summary.fold import fold
+from tests.watching import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -348,27 +349,28 @@ def test_a_frame_that_comes_twice_is_survived_only_where_frames_can_be_sent_agai
         assert agent.goes_on() == agent.can("resend")
 
 
-def test_a_long_pass_that_is_cancelled_ends_within_three_seconds(link: Link, blobs: Blobs) -> None:
+def test_a_long_pass_that_is_cancelled_ends_long_before_its_runs_are_over(link: Link, blobs: Blobs) -> None:
     plan = blobs.plan(LONG_RUN)
-    asked_at = float("inf")
+    received = 0
     with link.session() as session:
         for event in session.run(plan, blobs.of()):
-            if isinstance(event, SamplesReceived) and asked_at == float("inf"):
-                asked_at = time.monotonic()
-                session.cancel_pass(0)
+            if isinstance(event, SamplesReceived):
+                if not received:
+                    session.cancel_pass(0)
+                received += len(event.flags)
             if isinstance(event, PassEnded):
                 break
-            assert time.monotonic() < asked_at + 3
+    assert 0 < received < LONG_RUN.runs / 100
     assert isinstance(event, PassEnded)
     assert (event.complete, event.failure) == (False, "cancelled")
 
 
-def test_a_session_that_is_left_in_the_middle_of_a_pass_closes_within_three_seconds(link: Link, blobs: Blobs) -> None:
+def test_a_session_that_is_left_in_the_middle_of_a_pass_closes_long_before_its_end(link: Link, blobs: Blobs) -> None:
     plan = blobs.plan(LONG_RUN)
     with link.session() as session:
         next(event for event in session.run(plan, blobs.of()) if isinstance(event, SamplesReceived))
         left_at = time.monotonic()
-    assert time.monotonic() < left_at + 3
+    assert time.monotonic() < left_at + PATIENCE_S
 
 
 # ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.firmware.boards import FIRMWARE, ROOT
+from tests.provided import firmware_tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from scripts.fetch_firmware_tools import FirmwareTools
 
 SANITIZED = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover"
+
+
+@pytest.fixture(scope="session")
+def tools() -> FirmwareTools:
+    """Return the emulator and the cross compiler."""
+    return firmware_tools()
 
 
 def build(folder: Path, port: str, environment: dict[str, str], *settings: str) -> Path:

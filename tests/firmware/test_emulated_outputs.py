@@ -18,13 +18,13 @@ from edgeprof.records.result import Pass
 from edgeprof.targets import resolve_target
 from tests.firmware.boards import outputs_of, run_passes
 from tests.firmware.oracle import Example, with_oracle
+from tests.provided import qemu_found
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from edgeprof.records.events import Event
-    from scripts.fetch_firmware_tools import FirmwareTools
 
 SLOW = os.environ.get("EDGEPROF_SLOW") == "1"
 """Whether the large networks also run on all inputs in unicorn, which executes some 10 M instructions a second."""
@@ -37,11 +37,10 @@ pytestmark = pytest.mark.timeout(900 if SLOW else 180)
 
 
 @pytest.fixture
-def _qemu(tools: FirmwareTools, monkeypatch: pytest.MonkeyPatch) -> None:
+def _qemu() -> Iterator[None]:
     """Let `qemu:` find the one that was fetched, where none is installed."""
-    monkeypatch.setenv("EDGEPROF_QEMU", str(tools.qemu))
-    if tools.libraries:
-        monkeypatch.setenv("LD_LIBRARY_PATH", ":".join(map(str, tools.libraries)))
+    with qemu_found():
+        yield
 
 
 @pytest.fixture

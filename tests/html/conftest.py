@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
@@ -21,6 +21,7 @@ from scripts.debian import FetchError
 from scripts.fetch_axe import fetch_axe
 from scripts.fetch_chromium import fetch_chromium
 from scripts.npm import NpmError
+from tests.provided import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +64,7 @@ def browser() -> Iterator[Browser]:
     try:
         found = fetch_chromium()
     except FetchError as error:
-        _missing(f"no browser: {error}")
+        lacking(f"no browser: {error}")
     from playwright.sync_api import sync_playwright  # noqa: PLC0415  only where there is a browser
 
     with sync_playwright() as playwright:
@@ -81,10 +82,4 @@ def axe() -> str:
     try:
         return fetch_axe().read_text(encoding="utf-8")
     except NpmError as error:
-        _missing(f"no axe-core: {error}")
-
-
-def _missing(reason: str) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+        lacking(f"no axe-core: {error}")

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from edgeprof.records.result import Finding, OperatorTime
 from edgeprof.records.sensors import SensorSeries
 from edgeprof.report.html import render
+from scripts.pace import reference_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -189,7 +190,7 @@ def test_a_hostile_name_is_shown_and_runs_nothing(opened: Opens, five: tuple[Res
     assert page.locator("figure").count() == 5
 
 
-def test_a_hundred_thousand_samples_make_a_small_page_that_opens_within_a_second(
+def test_a_hundred_thousand_samples_make_a_small_page_that_opens_quickly(
     opened: Opens, five: tuple[Result, ...]
 ) -> None:
     result = _repeated(five[0], 100_000)
@@ -198,7 +199,7 @@ def test_a_hundred_thousand_samples_make_a_small_page_that_opens_within_a_second
     page = opened([result]).page
     # What the page's thread computed, not what the clock on the wall says: other processes do not count.
     assert page.evaluate("+document.documentElement.dataset.drawn") > 0
-    assert _thread_seconds(page) <= 1.0
+    assert _thread_seconds(page) <= 20 * reference_s()  # a second on a processor of 2023
     note = page.locator("figure.scatter .quiet").inner_text()
     assert note.startswith("Thinned: ")
     assert f"of {len(result.samples.start_s):,} samples" in note

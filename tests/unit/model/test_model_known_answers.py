@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from edgeprof.model.graph import Subgraph, Tensor
 from edgeprof.model.memory import greedy_arena_plan, liveness, recorded_arena_bytes
 from edgeprof.model.tflite_body import Body
 from edgeprof.model.tflite_shapes import resolve
+from scripts.pace import reference_s
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,13 +122,13 @@ def test_shapes_that_are_followed_from_the_input_are_those_in_the_file(models: P
     assert warnings == []
 
 
-def test_a_small_model_is_read_and_planned_in_a_few_milliseconds(models: Path) -> None:
-    best = 1.0
+def test_a_small_model_is_read_and_planned_in_half_the_time_of_a_million_steps(models: Path) -> None:
+    best = math.inf
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         graph = read_model(models / "pretrainedResnet_quant.tflite")
         model_cost(graph)
         liveness(graph)
         greedy_arena_plan(graph)
-        best = min(best, time.perf_counter() - start)
-    assert best < 0.02
+        best = min(best, time.process_time() - start)
+    assert best < 0.5 * min(reference_s() for _ in range(3))
