@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from hypothesis import settings
+from tests.provided import firmware_tools, lacking
 
 from edgeprof.records.result import (
     BoardUsed,
@@ -25,7 +26,6 @@ from edgeprof.records.result import (
 )
 from scripts.debian import FetchError, search_path
 from scripts.fetch_compiler import fetch_compiler
-from scripts.fetch_firmware_tools import FirmwareTools, fetch_firmware_tools
 from scripts.uv import OWN
 from tests.watching import PATIENCE_S
 
@@ -79,38 +79,13 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def do_without(reason: str) -> NoReturn:
-    """Skip what cannot run here; where CI is set it has to."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def firmware_tools() -> FirmwareTools:
-    """Return QEMU for Arm boards and the cross compiler."""
-    try:
-        return fetch_firmware_tools()
-    except FetchError as error:
-        do_without(f"no QEMU or no cross compiler: {error}")
-
-
-def put_on_path(tools: FirmwareTools, patch: pytest.MonkeyPatch) -> None:
-    """Let the program find them as those of a machine that has them installed."""
-    for name in ("PATH", "LD_LIBRARY_PATH"):
-        if name in tools.environment():
-            patch.setenv(name, tools.environment()[name])
-
-
-@pytest.fixture(scope="session")
-def tools() -> FirmwareTools:
-    """Return QEMU for Arm boards and the cross compiler."""
-    return firmware_tools()
-
-
 @pytest.fixture
-def tools_on_path(tools: FirmwareTools, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put them on PATH while a test runs."""
-    put_on_path(tools, monkeypatch)
+def tools_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the program find QEMU and the cross compiler as those of a machine that has them installed."""
+    found = firmware_tools().environment()
+    for name in ("PATH", "LD_LIBRARY_PATH"):
+        if name in found:
+            monkeypatch.setenv(name, found[name])
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +94,7 @@ def compiler() -> Path:
     try:
         return fetch_compiler()
     except FetchError as error:
-        do_without(f"no C compiler: {error}")
+        lacking(f"no C compiler: {error}")
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.provided import firmware_tools
 
 from edgeprof.links.firmware_files import agent_elf
 from tests.conftest import REPOSITORY
@@ -171,15 +172,22 @@ def test_a_board_that_stays_silent_after_flashing_ends_with_3(edgeprof: Cli, tmp
 
 
 @pytest.fixture
-def line(tools_on_path: None) -> Iterator[str]:  # noqa: ARG001  QEMU is found by it
+def line() -> Iterator[str]:
     """Return the serial line of the real agent in QEMU, as a pyserial URL."""
+    tools = firmware_tools()
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     command = [
-        "qemu-system-arm", "-M", "mps2-an386", "-nographic", "-monitor", "none", "-icount", "shift=6,sleep=off",
+        str(tools.qemu), "-M", "mps2-an386", "-nographic", "-monitor", "none", "-icount", "shift=6,sleep=off",
         "-serial", f"tcp:127.0.0.1:{port},server=on,wait=off", "-kernel", str(ELF),
     ]  # fmt: skip
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command,
+        env=tools.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     yield f"socket://127.0.0.1:{port}"
     process.kill()
     process.wait()

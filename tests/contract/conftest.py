@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import pytest
+from tests.provided import lacking, qemu_found
 
 from edgeprof import wire
 from edgeprof.boards import load_board
@@ -21,7 +22,6 @@ from edgeprof.records.result import Plan
 from edgeprof.targets import Sim, resolve_target
 from examples.build_models import build_dscnn
 from scripts.debian import FetchError
-from tests.conftest import do_without, firmware_tools, put_on_path
 from tests.ssh.rig import Rig, as_somebody, shared_rig
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def running_server() -> Rig:
     try:
         return shared_rig()
     except (FetchError, RuntimeError, FileNotFoundError) as error:
-        do_without(f"no sshd can run here: {error}")
+        lacking(f"no sshd can run here: {error}")
 
 
 def open_emu() -> Channel:
@@ -55,8 +55,7 @@ def open_emu() -> Channel:
 
 
 def open_qemu() -> Channel:
-    with pytest.MonkeyPatch.context() as patch:
-        put_on_path(firmware_tools(), patch)
+    with qemu_found():  # it is needed only while starting
         return open_channel(resolve_target("qemu:mps2-an386"), None, {})
 
 

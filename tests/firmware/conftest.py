@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.provided import firmware_tools
 
 from tests.firmware.boards import FIRMWARE, ROOT
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from scripts.fetch_firmware_tools import FirmwareTools
 
 SANITIZED = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover"
+
+
+@pytest.fixture(scope="session")
+def tools() -> FirmwareTools:
+    """Return the emulator and the cross compiler."""
+    return firmware_tools()
 
 
 def build(folder: Path, port: str, environment: dict[str, str], *settings: str) -> Path:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.provided import qemu_found
 
 from edgeprof.links import open_session
 from edgeprof.links.framed import FramedSession
@@ -20,7 +21,7 @@ from tests.firmware.boards import outputs_of, run_passes
 from tests.firmware.oracle import Example, with_oracle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from edgeprof.records.events import Event
@@ -33,6 +34,13 @@ QEMU, EMU = "qemu:mps2-an386", "emu:cortex-m4"
 COUNTED = Pass(kind="latency", runs=1, warmup=0, batch=1)
 
 pytestmark = pytest.mark.timeout(900 if SLOW else 180)
+
+
+@pytest.fixture
+def _qemu() -> Iterator[None]:
+    """Let `qemu:` find the one that was fetched, where none is installed."""
+    with qemu_found():
+        yield
 
 
 @pytest.fixture
@@ -62,7 +70,7 @@ def examples(model: Path, inferences: int, parts: int = 1) -> list[Example]:
     return [with_oracle(graph, content, inferences // parts, 100 + part) for part in range(parts)]
 
 
-@pytest.mark.usefixtures("_oracle", "tools_on_path")
+@pytest.mark.usefixtures("_oracle", "_qemu")
 def test_a_network_gives_the_bytes_of_tflm_in_qemu_on_20_inputs(model: Path) -> None:
     (example,) = examples(model, INFERENCES)
     events = run_on(QEMU, model, example.blob, [Pass(kind="outputs")])
@@ -81,7 +89,7 @@ def test_a_network_gives_the_bytes_of_tflm_in_unicorn(model: Path) -> None:
     assert [outputs_of(events) for events in ran] == [part.outputs for part in parts]
 
 
-@pytest.mark.usefixtures("_oracle", "tools_on_path", "_unicorn")
+@pytest.mark.usefixtures("_oracle", "_qemu", "_unicorn")
 def test_instructions_are_the_same_in_five_fresh_starts_and_in_unicorn(kws: Path) -> None:
     (example,) = examples(kws, 1)
     starts = [counts(run_on(QEMU, kws, example.blob, [COUNTED])) for _ in range(5)]
@@ -91,7 +99,7 @@ def test_instructions_are_the_same_in_five_fresh_starts_and_in_unicorn(kws: Path
     assert of_unicorn == pytest.approx(count, rel=1e-4)
 
 
-@pytest.mark.usefixtures("_oracle", "tools_on_path", "_unicorn")
+@pytest.mark.usefixtures("_oracle", "_qemu", "_unicorn")
 @pytest.mark.parametrize(("board", "core"), [("mps2-an385", "cortex-m3"), ("mps2-an500", "cortex-m7")])
 def test_both_emulators_count_the_same_on_the_other_cores(kws: Path, board: str, core: str) -> None:
     (example,) = examples(kws, 1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
+from tests.provided import lacking
 
 from edgeprof import api
 from edgeprof.battery import with_battery
@@ -21,7 +22,6 @@ from scripts.debian import FetchError
 from scripts.fetch_axe import fetch_axe
 from scripts.fetch_chromium import fetch_chromium
 from scripts.npm import NpmError
-from tests.conftest import do_without
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ def browser() -> Iterator[Browser]:
     try:
         found = fetch_chromium()
     except FetchError as error:
-        do_without(f"no browser: {error}")
+        lacking(f"no browser: {error}")
     from playwright.sync_api import sync_playwright  # noqa: PLC0415  only where there is a browser
 
     with sync_playwright() as playwright:
@@ -82,4 +82,4 @@ def axe() -> str:
     try:
         return fetch_axe().read_text(encoding="utf-8")
     except NpmError as error:
-        do_without(f"no axe-core: {error}")
+        lacking(f"no axe-core: {error}")

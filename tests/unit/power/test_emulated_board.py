@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.provided import qemu_found
 
 from edgeprof.inputs import random_inputs
 from edgeprof.links import open_session
@@ -19,14 +20,11 @@ from edgeprof.program import pack_program
 from edgeprof.records.events import SamplesReceived
 from edgeprof.records.result import Pass
 from edgeprof.targets import resolve_target
-from tests.conftest import put_on_path
 from tests.firmware.boards import run_passes
 from tests.unit.power.synthetic import Bench, Recorded, record
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from scripts.fetch_firmware_tools import FirmwareTools
 
 INSTRUCTION_S = 64e-9
 """QEMU is started with -icount shift=6: an instruction takes 2^6 ns of the board's time."""
@@ -35,13 +33,12 @@ WITHIN = 0.01
 
 
 @pytest.fixture(scope="module")
-def board_windows(kws: Path, tools: FirmwareTools) -> tuple[Window, ...]:
+def board_windows(kws: Path) -> tuple[Window, ...]:
     """Return the windows that the emulated board ran, in seconds of its own time: one a pass, of different lengths."""
     graph = read_model(kws)
     program, inputs = pack_program(graph, kws).content, random_inputs(graph, 1).blob
     passes = [Pass(kind="latency", runs=runs, warmup=0, batch=1, launch=at) for at, runs in enumerate(RUNS)]
-    with pytest.MonkeyPatch.context() as patch:
-        put_on_path(tools, patch)
+    with qemu_found():
         target = resolve_target("qemu:mps2-an386")
         with open_session(target, None, {"model": program, "inputs": inputs}) as session:
             assert isinstance(session, FramedSession)
