@@ -38,6 +38,7 @@ readme: $(VENV)/.test
 fuzz: $(VENV)/.test
 	$(BIN)/python scripts/fuzz_model.py --seconds 600
 	$(BIN)/python scripts/fuzz_bundle.py --seconds 600
+	$(BIN)/python scripts/fuzz_result.py --seconds 600
 
 $(VENV)/.uv: scripts/bootstrap.py
 	$(PYTHON) scripts/bootstrap.py $(VENV)
