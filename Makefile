@@ -43,6 +43,7 @@ fuzz: $(VENV)/.test
 	$(BIN)/python scripts/fuzz_model.py --seconds 600
 	$(BIN)/python scripts/fuzz_bundle.py --seconds 600
 	$(BIN)/python scripts/fuzz_npz.py --seconds 600
+	$(BIN)/python scripts/fuzz_result.py --seconds 600
 
 $(VENV)/.uv: scripts/bootstrap.py
 	$(PYTHON) scripts/bootstrap.py $(VENV)

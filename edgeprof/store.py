@@ -16,6 +16,7 @@ from edgeprof.bounded import opened, read_bounded
 from edgeprof.errors import FileUnreadable, Interrupted, OutputUnwritable, ResultInvalid, UnknownName
 from edgeprof.records.events import Event, SamplesReceived
 from edgeprof.records.result import Result
+from edgeprof.records.sound import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,12 +121,20 @@ def read_result(path: Path) -> Result:
     """Read a result file; one that is not a result is refused with the place that is wrong."""
     content = read_bounded(path, LARGEST_RESULT_BYTES, "the result")
     try:
-        return msgspec.json.decode(content, type=Result)
+        result = msgspec.json.decode(content, type=Result)
+        fault = fault_of(result)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ResultInvalid(
-            f"{path} is not an edgeprof result: {error}",
-            hint="results are written with edgeprof profile MODEL -o RESULT.json",
-        ) from error
+        raise _invalid(path, str(error)) from error
+    except RecursionError as error:
+        raise _invalid(path, "it is nested too deeply") from error
+    if fault:
+        raise _invalid(path, fault)
+    return result
+
+
+def _invalid(path: Path, fault: str) -> ResultInvalid:
+    hint = "results are written with edgeprof profile MODEL -o RESULT.json"
+    return ResultInvalid(f"{path} is not an edgeprof result: {' '.join(fault.split())}", hint=hint)
 
 
 def keep_result(result: Result) -> Path:
