@@ -191,7 +191,7 @@ class RoofPoint(Struct, frozen=True, kw_only=True):
     time_s: Amount | None
 
 
-class Roofline(Struct, frozen=True, kw_only=True):
+class KeptRoofline(Struct, frozen=True, kw_only=True):
     """The roof and the points under it; without a roof the reason, and points that have no bound."""
 
     board: str | None
@@ -224,7 +224,7 @@ class Breakdowns(Struct, frozen=True, kw_only=True):
     sustained: dict[str, LongRun] = {}
     deadline: dict[str, DeadlineRun] = {}
     memory_curve: MemoryCurve | None = None
-    roofline: Roofline | None = None
+    roofline: KeptRoofline | None = None
     energy: EnergyReport | None = None
     battery: BatteryReport | None = None
 

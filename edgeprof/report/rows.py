@@ -100,7 +100,7 @@ def engine_of(result: Result) -> str:
     if result.runtime is None:
         return "—"
     engine = result.runtime.detail.get("engine")
-    return str(engine or result.runtime.name)
+    return str(engine or ("—" if simulation_line(result) else result.runtime.name))
 
 
 def row_of(name: str, metric: Metric) -> Row:

@@ -148,15 +148,17 @@ def _side_by_side(results: Sequence[Result]) -> Table:
     from edgeprof.metrics import metric_kind  # noqa: PLC0415  only for several results
 
     shown = [name for name in COMPARED if any(_known(result.metrics.get(name)) for result in results)]
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("target")
-    for name in shown:
-        table.add_column(metric_kind(name).title, justify="right")
     simulated = any(simulation_line(result) for result in results)
+    between = 1 if simulated else 2  # one more column, and a line that is as long
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, between, 0, 0), header_style="bold")
+    table.add_column("target", no_wrap=True)
+    for name in shown:
+        title = metric_kind(name).title
+        table.add_column(title.replace(" ", "\n") if simulated else title, justify="right", no_wrap=simulated)
     if simulated:
-        table.add_column("engine")
-    table.add_column("basis")
-    table.add_column("status")
+        table.add_column("engine", no_wrap=True)
+    table.add_column("basis", no_wrap=simulated)
+    table.add_column("status", no_wrap=simulated)
     for result in results:
         cells = [_cell(name, result.metrics.get(name)) for name in shown]
         bases = sorted({m.basis for name in shown if (m := result.metrics.get(name)) and m.value is not None})

@@ -112,7 +112,7 @@ def test_a_result_comes_back_from_its_file(tmp_path: Path, small_result: Result)
 
 def many(count: int) -> Samples:
     zeros = (0,) * count
-    return Samples(launch=zeros, start_s=(0.0,) * count, duration_s=(0.5,) * count, batch=zeros, flags=zeros)
+    return Samples(launch=zeros, start_s=(0.0,) * count, duration_s=(0.5,) * count, batch=(1,) * count, flags=zeros)
 
 
 def test_many_samples_go_to_a_file_beside_the_result(
