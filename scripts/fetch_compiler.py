@@ -6,6 +6,7 @@ it. A script beside it says so to it, so that it is called as any other gcc.
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ LD_LIBRARY_PATH={libraries} exec {root}/usr/bin/gcc --sysroot={root} -B{root}/us
 
 def main() -> int:
     """Fetch it and say where it is."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     try:
         print(fetch_compiler())
     except FetchError as error:

@@ -8,6 +8,7 @@ one. Nothing is changed outside it. Needed: `unshare` and `mount`, and root or u
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import re
@@ -36,11 +37,13 @@ class Unpatchable(Exception):
     """The machine code does not look as expected; the text says where."""
 
 
-def main(command: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Run the command; its exit code, or 2 where it cannot be run so."""
-    if not command:
-        print(__doc__, file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", metavar="COMMAND", help="what to run")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…", help="its arguments")
+    given = parser.parse_args(arguments)
+    command = [given.command, *given.arguments]
     if INSIDE in os.environ:
         return subprocess.run(command, check=False).returncode
     try:

@@ -9,6 +9,7 @@ Runtime tells its schemas and the kernels of its CPU provider; the newest operat
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
@@ -50,10 +51,9 @@ class Asked(NamedTuple):
 
 def main(arguments: list[str]) -> int:
     """Write the file, or say whether it is what the wheels say."""
-    checked = arguments == ["--check"]
-    if arguments and not checked:
-        print(f"{sys.argv[0]} [--check]", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where the wheels say otherwise")
+    checked = parser.parse_args(arguments).check
     current = FILE.read_text(encoding="utf-8") if FILE.is_file() else ""
     names = [*tomllib.loads(current)["litert"]["custom"], "MyOp"] if checked else texts_of(litert_library())
     text = f"{HEAD}\n{tflm_table(texts_of(tflm_library()))}\n{litert_table(names)}\n{onnx_table()}"
