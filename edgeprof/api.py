@@ -13,12 +13,16 @@ from msgspec.structs import replace
 
 from edgeprof.errors import EdgeprofError, OutputUnwritable, UsageError, did_you_mean
 from edgeprof.estimate.coefficients import Coefficients
+from edgeprof.fitting.operator_lists import OperatorLists
+from edgeprof.installing.matrix import Matrix
 from edgeprof.installing.offering import make_offer
 from edgeprof.judging.checking import check
 from edgeprof.judging.fallback import is_unproven, required
-from edgeprof.judging.profiles import read_limits
+from edgeprof.judging.profiles import LimitFile, read_limits
 from edgeprof.meters import is_meter
+from edgeprof.meters.addresses import MeterAddress
 from edgeprof.model import read_model
+from edgeprof.oracle.reference import Answer
 from edgeprof.profiling.finishing import finish, judged, kept, write_outputs
 from edgeprof.profiling.plan import Asked, Options
 from edgeprof.profiling.powered import PowerSource, is_recording
@@ -61,6 +65,10 @@ __all__ = [
 ]
 
 DEFAULTS = Options()
+DECODED = (
+    Answer, Coefficients, Configuration, LimitFile, Matrix, OperatorLists, *get_args(MeterAddress), *get_args(Place),
+)  # fmt: skip
+"""What a run decodes beside boards and results: runs of several boards are threads."""
 
 
 def profile(  # noqa: PLR0913  one keyword an option of the command line
@@ -97,7 +105,7 @@ def profile(  # noqa: PLR0913  one keyword an option of the command line
     is over; without it the recorder has to write the file while the run goes on.
     """
     options = _with_asked(options, asked)
-    make_known(Coefficients, Configuration, *get_args(Place))
+    make_known(*DECODED)
     ready = prepare(
         model, target, board=board, options=options, shapes=shapes, inputs=inputs,
         outputs=outputs is not None, battery=battery,

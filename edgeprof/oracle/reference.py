@@ -47,7 +47,7 @@ SEEDED_INFERENCES = 3
 MOST_SERIAL_BYTES = 16384
 
 
-class _Told(Struct, frozen=True):
+class Told(Struct, frozen=True):
     """What the child says of one output."""
 
     inference: int
@@ -56,9 +56,11 @@ class _Told(Struct, frozen=True):
     bytes: int
 
 
-class _Answer(Struct, frozen=True):
+class Answer(Struct, frozen=True):
+    """What the child says before the bytes of all outputs."""
+
     version: str
-    outputs: tuple[_Told, ...]
+    outputs: tuple[Told, ...]
 
 
 def oracle_outputs(
@@ -177,7 +179,7 @@ def _last_words(code: int, printed: bytes) -> str:
 def _answered(content: bytes) -> _Answered | None:
     head, _, body = content.partition(b"\n")
     try:
-        answer = msgspec.json.decode(head, type=_Answer)
+        answer = msgspec.json.decode(head, type=Answer)
     except msgspec.MsgspecError:
         return None
     if sum(told.bytes for told in answer.outputs) != len(body):

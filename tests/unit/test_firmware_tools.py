@@ -232,6 +232,7 @@ def test_a_tool_that_dies_of_a_signal_is_told_so(tmp_path: Path, elf: Path) -> N
         run_flash(plan_flash(str(elf), FlashAsked(command="mytool")), 20)
 
 
+@pytest.mark.slow
 def test_a_tool_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path, elf: Path) -> None:
     child = tmp_path / "child"
     fake_tool(

@@ -26,6 +26,7 @@ def corpus() -> list[bytes]:
     return default_corpus(simulated=True)
 
 
+@pytest.mark.slow
 def test_whatever_is_damaged_a_result_is_refused_or_can_be_used(corpus: list[bytes]) -> None:
     outcome = fuzz(corpus, seed=11, tries=TRIES)
     assert [finding.what for finding in outcome.findings] == []

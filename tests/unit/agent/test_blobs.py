@@ -129,6 +129,7 @@ def test_damaged_copies_are_replaced_before_they_are_used_and_that_is_said(own_c
     assert place.read_bytes() == copies["the model's file w.bin"]
 
 
+@pytest.mark.slow
 def test_a_file_that_is_changed_or_removed_between_two_passes_is_sent_again(own_cache: Path) -> None:
     path = blob(own_cache, TINY_TFLITE)
     changes: list[Callable[[], object]] = [path.unlink, lambda: path.write_bytes(TINY_TFLITE[:-4]), lambda: None]
@@ -202,6 +203,7 @@ def swapping(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -
     return write
 
 
+@pytest.mark.slow
 def test_a_file_that_is_replaced_while_it_is_loaded_is_sent_again_and_loaded_anew(
     swapping: Callable[[bool], None], own_cache: Path
 ) -> None:
@@ -213,6 +215,7 @@ def test_a_file_that_is_replaced_while_it_is_loaded_is_sent_again_and_loaded_ane
     assert started.model_sha256 == hashlib.sha256(blob(own_cache, TINY_TFLITE).read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_board_that_damages_it_again_is_given_up(swapping: Callable[[bool], None]) -> None:
     swapping(True)  # noqa: FBT003  its only parameter
     with pytest.raises(FileDamaged, match="here damages what is sent to it, twice in the latency pass") as caught:
@@ -326,6 +329,7 @@ def test_a_wheel_that_is_damaged_on_the_board_is_not_unpacked(tmp_path: Path) ->
     assert not list(tmp_path.glob("runtimes/*"))
 
 
+@pytest.mark.slow
 def test_profile_says_that_a_damaged_copy_was_replaced(kws: Path, tmp_path: Path) -> None:
     path = blob(Path(os.environ["EDGEPROF_CACHE"]), kws.read_bytes())
     path.parent.mkdir(parents=True, exist_ok=True)

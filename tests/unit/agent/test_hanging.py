@@ -163,6 +163,7 @@ def test_what_a_process_started_and_its_threads_count() -> None:
         wait_for(lambda: seen(p.pid).runnable)
 
 
+@pytest.mark.slow
 def test_a_run_whose_process_hangs_ends_by_itself_and_keeps_its_samples(
     own_cache: Path, kws: Path, state: Path, tmp_path: Path
 ) -> None:

@@ -105,6 +105,7 @@ def test_a_delegate_that_takes_one_node_is_told_with_the_names_of_the_others(lib
     assert (asked["taken"], asked["nodes"], asked["left"]["count"]) == (1, 13, 12)
 
 
+@pytest.mark.slow
 def test_what_a_delegate_has_taken_really_runs_there(library: Path) -> None:
     def outputs(take: int) -> list[bytes]:
         events = told(KWS, Pass(kind="outputs"), delegate=f"{library}?take={take}")
@@ -170,6 +171,7 @@ def test_a_runtime_without_a_switch_for_its_default_delegate_says_so() -> None:
         delegates.interpreter_options(__import__("json"), Choice(delegate="none"))
 
 
+@pytest.mark.slow
 def test_execution_providers_are_refused_by_litert_and_delegates_by_onnx_runtime() -> None:
     assert "belong to ONNX Runtime" in ending_of(told(KWS, providers=("CPUExecutionProvider",))).text
     assert "belong to LiteRT" in ending_of(told(KWS_ONNX, delegate="xnnpack")).text

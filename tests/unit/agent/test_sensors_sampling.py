@@ -59,6 +59,7 @@ def seconds(duration_s: float, sensors_s: float = 0.05) -> Plan:
     return Plan(passes=(Pass(kind="latency", duration_s=duration_s, sensors_s=sensors_s),), format="tflite")
 
 
+@pytest.mark.slow
 def test_a_board_that_becomes_warmer_and_throttles_is_seen_doing_so(pi: Path) -> None:
     stop = threading.Event()
     heater = threading.Thread(target=heat, args=(pi, stop))
@@ -105,6 +106,7 @@ def heat(root: Path, stop: threading.Event) -> None:
             part.replace(root / "vcgencmd.d/get_throttled")
 
 
+@pytest.mark.slow
 def test_what_the_sampling_took_is_measured_and_said_before_the_pass_ends(pi: Path) -> None:
     assert pi.exists()
     events, measurement = run(seconds(1.2))

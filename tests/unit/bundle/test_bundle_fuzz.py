@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "fuzz_bundle.py"
 
 
@@ -19,6 +21,7 @@ def fuzzer() -> Any:  # noqa: ANN401  a script has no type
     return module
 
 
+@pytest.mark.slow
 def test_damaged_bundles_are_scanned_or_refused_and_nothing_else() -> None:
     script = fuzzer()
     outcome = script.fuzz(script.default_corpus(), seconds=math.inf, seed=3, tries=400)

@@ -57,6 +57,7 @@ def test_entries_that_overlap_are_refused(tmp_path: Path) -> None:
     assert (error.exit_code, "overlap" in error.message) == (4, True)
 
 
+@pytest.mark.slow
 def test_a_zip_bomb_is_refused_without_being_unpacked(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for number in range(6):
@@ -71,6 +72,7 @@ def test_a_bomb_inside_an_archive_inside_a_bundle_is_refused(tmp_path: Path) -> 
     assert refused(tmp_path, zipped([("a.aar", zipped([("b.zip", inner)]))])).exit_code == 4
 
 
+@pytest.mark.slow
 def test_a_gzip_bomb_is_refused_in_time(tmp_path: Path) -> None:
     path = tmp_path / "bomb.tar.gz"
     path.write_bytes(gzip_bomb(2 << 30))
@@ -116,6 +118,7 @@ def test_a_zip64_directory_that_claims_gigabytes_is_refused(tmp_path: Path) -> N
     assert (code, references < SLOW_REFERENCES, mib < MIB) == (4, True, True)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_entries_are_read_in_time(tmp_path: Path) -> None:
     path = tmp_path / "many.zip"
     with zipfile.ZipFile(path, "w") as archive:

@@ -30,6 +30,7 @@ def vww() -> Graph:
     return replace(graph, tensors=tensors)
 
 
+@pytest.mark.slow
 def test_the_costs_that_made_the_times_are_found_again() -> None:
     fitted = fit_dtype(observed(), "tflite")
     assert fitted.channel_tile == TILE
@@ -38,6 +39,7 @@ def test_the_costs_that_made_the_times_are_found_again() -> None:
         assert fitted.costs[kind] == pytest.approx(COSTS[kind], rel=0.15)
 
 
+@pytest.mark.slow
 def test_a_model_that_was_never_run_is_predicted_within_its_interval(vww: Graph) -> None:
     truth = priced(model_work(vww, Machine(TILE)).amounts, COSTS)
     found = predict(vww, [calibration()])
@@ -59,6 +61,7 @@ def test_seconds_are_less_certain_than_ratios_for_launches_differ(vww: Graph) ->
     assert found.high_s / found.latency_s > found.ratio_high / found.ratio
 
 
+@pytest.mark.slow
 def test_noise_makes_intervals_wider(vww: Graph) -> None:
     quiet, loud = (predict(vww, [calibration(noise)]) for noise in (0.02, 0.4))
     assert quiet.ratio is not None

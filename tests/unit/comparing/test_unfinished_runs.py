@@ -76,6 +76,7 @@ def test_nor_is_a_journal_that_is_damaged_or_alone(complete: Path, small_result:
         kept_result(journal)
 
 
+@pytest.mark.slow
 def test_after_a_run_that_gave_nothing_the_last_report_is_the_one_before(edgeprof: Cli, kws: Path) -> None:
     assert edgeprof("profile", kws, "-t", "sim:raspberry-pi-5", "--runs", 20, "-q").returncode == 0
     before = edgeprof("report", "last").stdout

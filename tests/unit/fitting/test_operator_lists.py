@@ -28,6 +28,7 @@ def test_a_list_is_of_the_version_that_the_lock_file_names(package: str) -> None
     assert getattr(operator_lists(), WHEELS[package]).version in versions
 
 
+@pytest.mark.slow
 def test_the_lists_are_what_the_wheels_say_operator_by_operator(tmp_path: Path) -> None:
     if importlib.util.find_spec("tflite_micro") is None:
         pytest.skip("tflite-micro is not installed")

@@ -37,6 +37,7 @@ def asked(row: dict[str, str]) -> BoardFit:
     return board
 
 
+@pytest.mark.slow
 @needs_table
 def test_every_row_of_the_table_is_answered_and_the_numbers_hold_the_truth(
     rows: list[dict[str, str]], capsys: pytest.CaptureFixture[str]

@@ -28,6 +28,7 @@ def test_two_steps_are_both_found() -> None:
     assert [step.at for step in steps(values)] == [15, 30]
 
 
+@pytest.mark.slow
 def test_noise_has_steps_in_few_of_a_hundred_series() -> None:
     assert sum(bool(steps(noise(30, 1.0, 0.1, seed))) for seed in range(100)) <= 4
 

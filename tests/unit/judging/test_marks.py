@@ -93,6 +93,7 @@ def test_a_run_that_throttles_says_so_in_its_findings_with_and_without_limits(kw
 # ── a lasting run that is there to throttle ──────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_a_lasting_run_keeps_a_limit_that_its_throttled_part_keeps_too(kws: Path) -> None:
     limits = [KEPT, "latency_p90_s<1s", "latency_p99_s<1s", "latency_max_s<1s", "latency_mean_s<1s", "throughput_hz>1",
               "latency_load_s<1s"]  # fmt: skip

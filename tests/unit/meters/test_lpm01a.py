@@ -169,6 +169,7 @@ def test_energy_is_not_asked_for_faster_than_the_instrument_integrates() -> None
         open_meter("lpm01a:///dev/ttyACM0?voltage=3300mV&rate=100kHz&output=energy")
 
 
+@pytest.mark.slow
 def test_another_instrument_is_not_taken_for_an_lpm01a() -> None:
     with (
         fake_instrument("fake_ppk2") as fake,

@@ -123,6 +123,7 @@ def test_noise_alone_holds_no_samples() -> None:
 # ── the instrument on a pty, at full rate ────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_at_full_rate_no_sample_is_lost_and_the_marked_current_is_true() -> None:
     recording, told = record(500_000)
     trace = recording.trace
@@ -212,6 +213,7 @@ def test_a_stream_that_an_earlier_program_left_running_does_not_disturb() -> Non
         assert not np.isnan(recording.trace.amps).any()
 
 
+@pytest.mark.slow
 def test_another_instrument_is_not_taken_for_a_ppk2() -> None:
     with (
         fake_instrument("fake_lpm01a") as fake,

@@ -62,6 +62,7 @@ def verdict(ours: Sizes | None, wanted: Sizes) -> str:
     return "exact" if None not in ours else "partly"
 
 
+@pytest.mark.slow
 def test_no_shape_contradicts_the_expected_outputs_of_onnx(cases: list[TestCase]) -> None:
     counts: Counter[str] = Counter()
     wrong = []

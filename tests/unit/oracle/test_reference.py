@@ -197,6 +197,7 @@ def run(model: Path, program: bytes, blob: bytes) -> Measurement:
         return fold(session.run(plan, blobs), plan)
 
 
+@pytest.mark.slow
 @needs_tflm
 @needs_unicorn
 @pytest.mark.parametrize("name", ["kws_int8", "vww_int8"])

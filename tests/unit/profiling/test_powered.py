@@ -185,6 +185,7 @@ def energy_pass() -> Measurement:
     return Measurement(passes=(measured,))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_recording_of_the_run_itself_gives_its_energy(kws: Path, tmp_path: Path) -> None:
     path, heard = tmp_path / "trace.csv", list[Event]()
