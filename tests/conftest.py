@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from hypothesis import settings
-from tests.provided import firmware_tools, lacking
 
 from edgeprof.records.result import (
     BoardUsed,
@@ -27,6 +27,7 @@ from edgeprof.records.result import (
 from scripts.debian import FetchError, search_path
 from scripts.fetch_compiler import fetch_compiler
 from scripts.uv import OWN
+from tests.provided import firmware_tools, lacking
 from tests.watching import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 
 # Whatever PATH says: what the distribution has, and uv, which the project brings.
 os.environ["PATH"] = os.pathsep.join((search_path(), str(OWN)))
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # What a shell does to its background jobs; what tests start would inherit it, and Ctrl-C would not reach them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("edgeprof", deadline=None)  # a busy host is no failure
 settings.load_profile("edgeprof")

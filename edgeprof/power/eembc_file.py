@@ -39,7 +39,8 @@ def read_eembc(path: Path, options: EnergyOptions) -> PowerTrace:
     rate_hz = float(np.frombuffer(content, "<f4", 1, 1)[0])
     if not (np.isfinite(rate_hz) and rate_hz > 0):
         raise UsageError(f"{path.name} gives a sample rate of {rate_hz:g} Hz")
-    energy_j = np.frombuffer(content, "<f4", offset=HEAD_BYTES).astype(float) * MICRO
+    with np.errstate(invalid="ignore"):  # a signalling NaN is a gap like any other
+        energy_j = np.frombuffer(content, "<f4", offset=HEAD_BYTES).astype(float) * MICRO
     accuracy = None
     if options.accuracy_ratio is not None:
         accuracy = Accuracy(options.accuracy_ratio, 0.0, None, "declared on the command line")

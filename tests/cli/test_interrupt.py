@@ -13,18 +13,9 @@ import pytest
 from tests.watching import PATIENCE_S, begun, journalled, left_after, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import Cli
-
-
-@pytest.fixture(autouse=True)
-def _interrupts_reach_children() -> Iterator[None]:
-    """Undo what a shell does to its background jobs: an ignored SIGINT would be inherited."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

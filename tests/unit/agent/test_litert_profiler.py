@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-MODELS = Path(os.environ.get("EDGEPROF_MODELS", str(REPOSITORY.parent / "shared" / "models" / "mlperf_tiny")))
+MODELS = Path(os.environ.get("EDGEPROF_MODELS") or REPOSITORY.parent / "shared" / "models") / "mlperf_tiny"
 NAMES = (
     "ad01_fp32",
     "ad01_int8",
@@ -81,7 +81,7 @@ def refusal(path: Path, sizes: list[int]) -> str:
 def model(name: str) -> Path:
     path = MODELS / f"{name}.tflite"
     if not path.is_file():
-        pytest.skip(f"{path} is missing; set EDGEPROF_MODELS to the folder of the MLPerf Tiny models")
+        pytest.skip(f"{path} is missing; EDGEPROF_MODELS names the folder that holds mlperf_tiny/")
     return path
 
 
@@ -101,6 +101,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+MORE_PASSES = 3
 BUSY_FACTOR = 10
 """Tests run beside each other: either pass may share its core with others while the other had it alone."""
 
@@ -114,8 +115,10 @@ def test_the_operators_of_a_model_add_up_to_about_the_time_of_an_invocation(name
     assert [row.index for row in rows] == list(range(len(rows)))
     assert {row.calls for row in rows} == {RUNS}
     assert all(row.name and row.type for row in rows)
+    # One interruption of a run of microseconds is many times the run: the quickest of several passes had the fewest.
+    passes = [rows, *(profile(model(name), invocation["sizes"])[0] for _ in range(MORE_PASSES))]
     # A busy host makes either pass slower by a factor; each call loses up to a microsecond to rounding.
-    sum_ns = sum(row.ticks_ns for row in rows) / RUNS
+    sum_ns = min(sum(row.ticks_ns for row in found) for found in passes) / RUNS
     assert sum_ns <= invocation["wall_ns"] * BUSY_FACTOR
     assert sum_ns + len(rows) * 1000 >= invocation["wall_ns"] / BUSY_FACTOR
     assert "resolution 1 us" in method

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgeprof.errors import FileUnreadable, UsageError
@@ -192,6 +192,7 @@ def test_an_npz_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch:
     st.sampled_from([b"", b"time_s,power_w,D0\n0,1,0\n", b"\xf1\x00\x00zD", b"PK\x03\x04", b"t;p (mW)\n0,1;2\n"]),
     st.binary(max_size=200) | st.text("0123456789,.;-\n#eX", max_size=200).map(str.encode),
 )
+@example(b"\xf1\x00\x00zD", b"\x01\x00\x80\x7f")  # a signalling NaN
 def test_any_bytes_give_a_trace_or_a_clear_error(begin: bytes, rest: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace"
