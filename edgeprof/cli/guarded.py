@@ -13,6 +13,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from edgeprof.errors import OutputUnwritable
 from edgeprof.printable import HOSTILE, REPLACED, defused, printable
 
 if TYPE_CHECKING:
@@ -32,13 +33,28 @@ _REACH = 24
 def guarded() -> Iterator[None]:
     """Put the guard before both streams, and take it away again."""
     streams = sys.stdout, sys.stderr
-    guards = sys.stdout, sys.stderr = cast("TextIO", Guard(streams[0])), cast("TextIO", Guard(streams[1]))
+    guards = sys.stdout, sys.stderr = (
+        cast("TextIO", Guard(streams[0], needed=True)),
+        cast("TextIO", Guard(streams[1], needed=False)),
+    )
     try:
         yield
     finally:
         if sys.stdout is guards[0]:  # click puts something else there where nobody reads any more
             sys.stdout = streams[0]
         sys.stderr = streams[1]
+        for stream in streams:
+            _let_go(stream)
+
+
+def _let_go(stream: TextIO) -> None:
+    """Have nothing tried again when Python ends where the disk is full: it was told, and Python's words are a trace."""
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        pass  # click has put something else in its place
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def say(text: str) -> None:
@@ -56,10 +72,11 @@ def write_command(line: str) -> None:
 
 
 class Guard:
-    """A text stream that passes on what may be shown."""
+    """A text stream that passes on what may be shown; what is not `needed` may be lost where the disk is full."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, needed: bool = True) -> None:
         self._stream = stream
+        self._needed = needed
         self._line = ""
         if codecs.lookup(stream.encoding or "utf-8").name == "ascii" and hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8")
@@ -76,9 +93,27 @@ class Guard:
         whole = defused(before + clean)
         if not whole.startswith(before):  # a command that was begun by what is written already
             whole = f"{before}{REPLACED}{defused(clean)}"
-        self._stream.write(whole[len(before) :])
+        with self._told_when_full():
+            self._stream.write(whole[len(before) :])
         self._remember(whole.rpartition("\n")[2])
         return len(text)
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        with self._told_when_full():
+            self._stream.flush()
+
+    @contextmanager
+    def _told_when_full(self) -> Iterator[None]:
+        """Make one error of a disk that is full."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if self._needed:
+                message = f"standard output cannot be written: {error.strerror}"
+                raise OutputUnwritable(message, hint="-o FILE writes to a file instead") from error
 
     def write_line(self, line: str) -> None:
         """Write a workflow command of our own, on a line of its own."""

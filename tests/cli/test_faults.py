@@ -232,3 +232,18 @@ def test_a_disk_that_is_full_when_the_result_is_written_loses_nothing(
     assert [warned.text for warned in result.warnings if "No space left" in warned.text]
     assert len(result.samples.start_s) == 24
     assert exit_code([result]) == 5
+
+
+@pytest.mark.parametrize("arguments", ["--help", "boards", "inspect {kws}", "inspect {kws} --format json"])
+@pytest.mark.parametrize("also", [False, True])
+def test_a_standard_output_that_is_full_is_one_line(kws: Path, arguments: str, *, also: bool) -> None:
+    command = [sys.executable, "-m", "edgeprof", *(word.format(kws=kws) for word in arguments.split())]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=full if also else subprocess.PIPE, text=True, timeout=PATIENCE_S, check=False
+        )
+    assert done.returncode == 2
+    assert also or done.stderr.splitlines() == [
+        "edgeprof: standard output cannot be written: No space left on device",
+        "Hint: -o FILE writes to a file instead",
+    ]
