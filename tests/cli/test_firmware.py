@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.provided import firmware_tools
 
 from edgeprof.links.firmware_files import agent_elf
 from tests.conftest import REPOSITORY
+from tests.provided import firmware_tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

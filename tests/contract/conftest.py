@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import pytest
-from tests.provided import lacking, qemu_found
 
 from edgeprof import wire
 from edgeprof.boards import load_board
@@ -22,6 +21,7 @@ from edgeprof.records.result import Plan
 from edgeprof.targets import Sim, resolve_target
 from examples.build_models import build_dscnn
 from scripts.debian import FetchError
+from tests.provided import lacking, qemu_found
 from tests.ssh.rig import Rig, as_somebody, shared_rig
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.provided import firmware_tools
 
 from tests.firmware.boards import FIRMWARE, ROOT
+from tests.provided import firmware_tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable

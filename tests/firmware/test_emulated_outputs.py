@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.provided import qemu_found
 
 from edgeprof.links import open_session
 from edgeprof.links.framed import FramedSession
@@ -19,6 +18,7 @@ from edgeprof.records.result import Pass
 from edgeprof.targets import resolve_target
 from tests.firmware.boards import outputs_of, run_passes
 from tests.firmware.oracle import Example, with_oracle
+from tests.provided import qemu_found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

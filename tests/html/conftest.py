@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
-from tests.provided import lacking
 
 from edgeprof import api
 from edgeprof.battery import with_battery
@@ -22,6 +21,7 @@ from scripts.debian import FetchError
 from scripts.fetch_axe import fetch_axe
 from scripts.fetch_chromium import fetch_chromium
 from scripts.npm import NpmError
+from tests.provided import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

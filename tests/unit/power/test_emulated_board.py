@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.provided import qemu_found
 
 from edgeprof.inputs import random_inputs
 from edgeprof.links import open_session
@@ -21,6 +20,7 @@ from edgeprof.records.events import SamplesReceived
 from edgeprof.records.result import Pass
 from edgeprof.targets import resolve_target
 from tests.firmware.boards import run_passes
+from tests.provided import qemu_found
 from tests.unit.power.synthetic import Bench, Recorded, record
 
 if TYPE_CHECKING:
