@@ -72,7 +72,8 @@ devices = [device for device in onnxruntime.get_ep_devices() if device.ep_name =
 options.add_provider_for_devices(devices, {"backend_path": sys.argv[1]})
 session = onnxruntime.InferenceSession(sys.argv[2], options)
 assigned = delegates.assigned_nodes(session)
-print(json.dumps(delegates.describe_onnx([name], [name], session.get_providers(), assigned)))
+with open(sys.argv[3], "w") as file:  # the package's own libraries write to standard output
+    json.dump(delegates.describe_onnx([name], [name], session.get_providers(), assigned), file)
 """
 
 
@@ -80,12 +81,12 @@ def described(package: Path, backend: str, folder: Path) -> tuple[dict[str, Any]
     """Return what the agent says of a session with one of Qualcomm's backends; in a process, as it stays registered."""
     library = package / "onnxruntime_qnn" / backend
     path = os.pathsep.join([str(package), str(REPOSITORY)])
-    done = subprocess.run(
-        [sys.executable, "-c", BY_BACKEND, library, KWS_ONNX],
-        env={**os.environ, "PYTHONPATH": path}, cwd=folder, capture_output=True, text=True, timeout=120,
-        check=True,
+    said = folder / "said.json"
+    subprocess.run(
+        [sys.executable, "-c", BY_BACKEND, library, KWS_ONNX, said],
+        env={**os.environ, "PYTHONPATH": path}, cwd=folder, capture_output=True, timeout=120, check=True,
     )  # fmt: skip
-    detail, notes = json.loads(done.stdout.splitlines()[-1])
+    detail, notes = json.loads(said.read_text())
     return detail, notes
 
 
