@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from edgeprof.session import Channel
     from scripts.fetch_firmware_tools import FirmwareTools
 
-pytestmark = [pytest.mark.usefixtures("_oracle"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.usefixtures("_oracle"), pytest.mark.timeout(400)]
 Kind = Literal["socket", "pty"]
 KINDS: tuple[Kind, ...] = ("socket", "pty")
 TURN_S = 0.05
@@ -279,8 +279,14 @@ def test_a_board_behind_a_pseudo_terminal_is_profiled_with_the_basis_of_its_hell
 def test_a_line_that_harms_every_hundredth_frame_gives_the_same_outputs_and_counts(
     clean: Profiled, boards: Boards, ad: Path, tmp_path: Path
 ) -> None:
-    harm = (Corruption(5), Corruption(1))
-    spoiled = on_qemu(Line("socket", boards.qemu(), corrupt=harm), ad, tmp_path / "outputs.npz")
+    for left in (2, 1, 0):  # on a busy machine QEMU may be silent for longer than a board ever is
+        harm = (Corruption(5), Corruption(1))
+        try:
+            spoiled = on_qemu(Line("socket", boards.qemu(), corrupt=harm), ad, tmp_path / "outputs.npz")
+            break
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            if not left or not ("fell silent" in str(error) or isinstance(error, subprocess.TimeoutExpired)):
+                raise
     assert harm[0].harmed
     assert harm[1].harmed
     assert spoiled.result["status"] == "complete"
