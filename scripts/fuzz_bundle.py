@@ -22,7 +22,6 @@ import traceback
 import zipfile
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -30,27 +29,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script find
 
 from edgeprof.bundle import scan
 from edgeprof.errors import EdgeprofError
+from scripts.fuzzing import Finding, Outcome
 from scripts.pace import SLOW_REFERENCES, reference_s
 
 _numbers = (0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF, 2**63, 2**64 - 1)
 _marks = (b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"ustar", b"TFL3")
 _models = Path(__file__).resolve().parents[1] / "examples" / "models"
-
-
-class Finding(NamedTuple):
-    """An input that did what none may do."""
-
-    what: str
-    input: bytes
-
-
-class Outcome(NamedTuple):
-    """What a run of the fuzzer tried and saw."""
-
-    tried: int
-    outcomes: Counter[str]
-    slowest_s: float
-    findings: list[Finding]
 
 
 def fuzz(corpus: list[bytes], seconds: float, seed: int, tries: int = sys.maxsize) -> Outcome:
@@ -75,7 +59,7 @@ def fuzz(corpus: list[bytes], seconds: float, seed: int, tries: int = sys.maxsiz
                 findings.append(Finding(f"took {taken:.1f} s of CPU, {slow_s:.1f} are allowed", sample))
             tried, slowest = tried + 1, max(slowest, taken)
             path.unlink()
-    return Outcome(tried, outcomes, slowest, findings)
+    return Outcome(tried, outcomes, findings, slowest)
 
 
 def examine(path: Path) -> str:

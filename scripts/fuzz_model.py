@@ -18,7 +18,6 @@ import traceback
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -34,26 +33,11 @@ from edgeprof.model.onnx import read_onnx
 from edgeprof.model.tflite import is_tflite, read_tflite
 from edgeprof.report.fit import render_fit
 from edgeprof.report.inspection import render_inspection
+from scripts.fuzzing import Finding, Outcome
 from scripts.pace import SLOW_REFERENCES, reference_s
 
 BOARD = load_board("jetson-orin-nano")
 _numbers = (0, 1, 2, 127, 128, 255, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF, 2**64 - 1)
-
-
-class Finding(NamedTuple):
-    """An input that did what none may do."""
-
-    what: str
-    input: bytes
-
-
-class Outcome(NamedTuple):
-    """What a run of the fuzzer tried and saw."""
-
-    tried: int
-    outcomes: Counter[str]
-    slowest_s: float
-    findings: list[Finding]
 
 
 def fuzz(corpus: list[bytes], seconds: float, seed: int, tries: int = sys.maxsize) -> Outcome:
@@ -74,7 +58,7 @@ def fuzz(corpus: list[bytes], seconds: float, seed: int, tries: int = sys.maxsiz
         if taken > slow_s:
             findings.append(Finding(f"took {taken:.1f} s of CPU, {slow_s:.1f} are allowed", sample))
         tried, slowest = tried + 1, max(slowest, taken)
-    return Outcome(tried, outcomes, slowest, findings)
+    return Outcome(tried, outcomes, findings, slowest)
 
 
 def examine(sample: bytes) -> str:

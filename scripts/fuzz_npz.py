@@ -20,7 +20,7 @@ import warnings
 import zipfile
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from edgeprof.links.mlperf_inputs import firmware_inputs
 from edgeprof.model.graph import Graph, Tensor
 from edgeprof.power.options import EnergyOptions
 from edgeprof.power.recordings import read_trace
+from scripts.fuzzing import Finding, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,21 +59,6 @@ HEADERS = (
     "__import__('os').abort()",
 )  # fmt: skip
 NAMES = (["x"], ["x"], ["labels"], ["time_s", "power_w"], ["rate_hz", "power_w"], ["x", "x"], ["\x1b[2J\n"])
-
-
-class Finding(NamedTuple):
-    """A file that did what none may do."""
-
-    what: str
-    input: bytes
-
-
-class Outcome(NamedTuple):
-    """What a run of the fuzzer tried and saw."""
-
-    tried: int
-    outcomes: Counter[str]
-    findings: list[Finding]
 
 
 def fuzz(seed: int, *, executions: int | None = None, seconds: float = 60.0) -> Outcome:

@@ -17,7 +17,7 @@ import time
 import traceback
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import edgeprof
 from edgeprof.answers import battery_life, export, readiness
@@ -31,6 +31,7 @@ from edgeprof.report.comparison import render_comparisons
 from edgeprof.report.findings import render_check
 from edgeprof.report.readiness import render_readiness
 from edgeprof.store import encode_result, read_result
+from scripts.fuzzing import Finding, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,21 +45,6 @@ _wrong: tuple[Any, ...] = (
 _texts = ("", "x", "\x1b[31m", "9", "n" * 3000, "a\nb", "|`<b>&", "complete", "tflite", "latency_p50_s", "simulated")
 _marks = ("1e400", "NaN", "-Infinity", "[" * 100_000, '{"a":' * 50_000, "")
 _most_items = 4
-
-
-class Finding(NamedTuple):
-    """An input that did what none may do."""
-
-    what: str
-    input: bytes
-
-
-class Outcome(NamedTuple):
-    """What a run of the fuzzer tried and saw."""
-
-    tried: int
-    outcomes: Counter[str]
-    findings: list[Finding]
 
 
 def fuzz(corpus: list[bytes], seed: int, *, tries: int | None = None, seconds: float | None = None) -> Outcome:

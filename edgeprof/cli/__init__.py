@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from edgeprof import __version__
+from edgeprof.__main__ import INTERRUPTED
 from edgeprof.cli.guarded import guarded, say
 from edgeprof.configuration import Person, answered_by
 from edgeprof.errors import EdgeprofError, UsageError, did_you_mean
@@ -36,7 +37,7 @@ COMMANDS = {
 }
 """Name and help of each command; the module of the same name holds it as `command`."""
 
-INTERRUPTED, BUG = 5, 70
+BUG = 70
 
 
 class LazyGroup(click.Group):

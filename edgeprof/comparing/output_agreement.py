@@ -192,8 +192,8 @@ def _wanted(lines: Lines, verdict: Verdict, known: Sequence[ComparedOutput]) -> 
     fail, warn = (_line(line, known) for line in (lines.fail, lines.warn))
     by = "--min-agreement: " if lines.asked else ""
     if not lines.random or verdict == "PASS":
-        return f"{by}{warn} is wanted"
-    wanted = "" if verdict == "FAIL" else f"{warn} is wanted; "
+        return f"{by}at least {warn} expected"
+    wanted = "" if verdict == "FAIL" else f"at least {warn} expected; "
     return f"{by}{wanted}random inputs fail below {fail}: real ones (--inputs FILE.npz) tell more"
 
 
