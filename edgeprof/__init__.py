@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from edgeprof.version import __version__
+
 if TYPE_CHECKING:
     from edgeprof.answers import battery_life, calibrate, energy, export, list_results, predict, readiness, render
     from edgeprof.api import check, compare, doctor, fit, inspect, list_targets, load_result, profile, profile_all
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
     from edgeprof.power.options import EnergyOptions
     from edgeprof.profiling.plan import Options
     from edgeprof.records.result import Result
-
-__version__ = "0.1.0"
 
 __all__ = [
     "BatteryOptions",

@@ -14,7 +14,7 @@ def main() -> NoReturn:
     by_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not where a shell has it ignored
     if by_default:
         signal.signal(signal.SIGINT, _stopped)
-    from edgeprof.cli import main as run  # noqa: PLC0415  what Ctrl-C may fall into
+    from edgeprof.cli import main as run
 
     if by_default:
         signal.signal(signal.SIGINT, signal.default_int_handler)

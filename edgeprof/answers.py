@@ -33,7 +33,7 @@ __all__ = ["battery_life", "calibrate", "energy", "export", "list_results", "pre
 
 def energy(trace: str | Path, markers: str | Path | None = None, options: EnergyOptions | None = None) -> EnergyReport:
     """Integrate a recorded power trace (CSV, NPZ or EEMBC) between its marks; see `edgeprof.power.energy_of_file`."""
-    from edgeprof.power import energy_of_file  # noqa: PLC0415  numpy is imported when a trace is at hand
+    from edgeprof.power import energy_of_file
 
     return energy_of_file(trace, markers, options)
 
@@ -43,7 +43,7 @@ def battery_life(options: BatteryOptions, result: Result | str | Path | None = N
 
     Raises UsageError naming each option that is missing: nothing is assumed for sleep current, period or cell.
     """
-    from edgeprof.battery import battery_of  # noqa: PLC0415  only here
+    from edgeprof.battery import battery_of
 
     if result is None:
         return battery_of(None, options)
@@ -59,7 +59,7 @@ def readiness(
     accept_basis: Sequence[Basis] = (),
 ) -> ReadinessReport:
     """Tell whether the model of a result is ready for deployments such as `mobile`, with the evidence for each box."""
-    from edgeprof.judging.readiness import assess  # noqa: PLC0415  only here
+    from edgeprof.judging.readiness import assess
 
     given = _result(result)
     facts = load_board(board, board_folders()) if board else _board_of(given)
@@ -81,8 +81,8 @@ def calibrate(
     `keep` puts them where `predict` and `fit` look. `heard` is told each model's name, its number and how many there
     are. Raises EdgeprofError.
     """
-    from edgeprof.calibration.keeping import store_calibration  # noqa: PLC0415  only here
-    from edgeprof.calibration.measuring import calibrate as measured  # noqa: PLC0415  the same
+    from edgeprof.calibration.keeping import store_calibration
+    from edgeprof.calibration.measuring import calibrate as measured
 
     with TemporaryDirectory(prefix="edgeprof-micro-") as folder:
         found = measured(target, threads=threads, formats=formats, runtime=runtime, folder=Path(folder), heard=heard)
@@ -96,9 +96,9 @@ def predict(
     model: str | Path, target: str = "local", *, threads: int = 1, shapes: dict[str, tuple[int, ...]] | None = None
 ) -> Prediction:
     """Predict a model's latency, with its interval, on a target that was calibrated; UsageError where it was not."""
-    from edgeprof.calibration.keeping import needed_calibrations  # noqa: PLC0415  only here
-    from edgeprof.calibration.predicting import predict as predicted  # noqa: PLC0415  the same
-    from edgeprof.model import read_model  # noqa: PLC0415  the same
+    from edgeprof.calibration.keeping import needed_calibrations
+    from edgeprof.calibration.predicting import predict as predicted
+    from edgeprof.model import read_model
 
     kept = needed_calibrations(target, threads)
     return predicted(read_model(Path(model), shapes, batch=1), kept)
@@ -106,7 +106,7 @@ def predict(
 
 def export(result: Result | str | Path, tracker: str, place: str | Path, experiment: str = "edgeprof") -> str:
     """Write a result's figures into MLflow or TensorBoard and return where they are; see `edgeprof.exports.export`."""
-    from edgeprof.exports import export as exported  # noqa: PLC0415  only here
+    from edgeprof.exports import export as exported
 
     return exported(_result(result), tracker, str(place), experiment)
 
@@ -115,16 +115,16 @@ def list_results(
     *, model: str = "", target: str = "", board: str = "", tag: str = "", limit: int = 50
 ) -> tuple[Entry, ...]:
     """Return kept results in short, the newest first; each word must occur in the field of its name."""
-    from edgeprof.history.keeping import Filter, entries  # noqa: PLC0415  a database only where one is asked
+    from edgeprof.history.keeping import Filter, entries
 
     return entries(Filter(model, target, board, tag, limit))
 
 
 def render(results: Result | Sequence[Result], format_name: str = "table") -> str:
     """Return results as text: table, json, markdown, html, csv, junit or perfetto."""
-    from edgeprof.records.result import Result as OneResult  # noqa: PLC0415  only here
-    from edgeprof.report import FORMATS  # noqa: PLC0415  the same
-    from edgeprof.report import render as drawn  # noqa: PLC0415  the same
+    from edgeprof.records.result import Result as OneResult
+    from edgeprof.report import FORMATS
+    from edgeprof.report import render as drawn
 
     if format_name not in FORMATS:
         raise UsageError(f"unknown format {format_name!r}", hint=f"known: {', '.join(FORMATS)}")

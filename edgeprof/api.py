@@ -251,7 +251,7 @@ def inspect(
 
     `exact` also asks the tflite-micro wheel, where it is installed, for the arena that it allocates.
     """
-    from edgeprof.inspecting import inspect_model  # noqa: PLC0415  only here
+    from edgeprof.inspecting import inspect_model
 
     return inspect_model(model, shapes=shapes, board=board, exact=exact)
 
@@ -277,7 +277,7 @@ def fit(  # noqa: PLR0913  one keyword an option of the command line
     Latency and energy come with their intervals; with `every="1s"`, `cell="cr2032"`, `sleep_current="5uA"` and the like
     battery life too. `target` is a Linux board that was calibrated. `wishes` filter and sort. Raises EdgeprofError.
     """
-    from edgeprof.fitting.question import Life, ask_fit  # noqa: PLC0415  only here
+    from edgeprof.fitting.question import Life, ask_fit
 
     unknown = next((name for name in battery if name not in Life.__annotations__), None)
     if unknown is not None:
@@ -315,10 +315,10 @@ def compare(  # noqa: PLR0913  one keyword an option of the command line
     What is not comparable is refused unless `allow` names what differs. `quality` None compares the outputs of models
     where that can be done; `labels` are classes for `inputs`. Raises EdgeprofError and nothing else.
     """
-    from edgeprof.comparing.latency import Ears  # noqa: PLC0415  only here
-    from edgeprof.comparing.request import Wanted, are_models, sides_of  # noqa: PLC0415  the same
-    from edgeprof.comparing.saved_results import compare_saved  # noqa: PLC0415  the same
-    from edgeprof.comparing.side_by_side import compare_models  # noqa: PLC0415  the same
+    from edgeprof.comparing.latency import Ears
+    from edgeprof.comparing.request import Wanted, are_models, sides_of
+    from edgeprof.comparing.saved_results import compare_saved
+    from edgeprof.comparing.side_by_side import compare_models
 
     sides = sides_of([Path(base), *map(Path, new)], [target] if isinstance(target, str) else target)
     wanted = Wanted(
@@ -344,7 +344,7 @@ def compare(  # noqa: PLR0913  one keyword an option of the command line
 
 def doctor(target: str = "local") -> Diagnosis:
     """Look at a target: what is missing or noisy, what mends it, what ignoring it costs."""
-    from edgeprof.examining.doctor import diagnose  # noqa: PLC0415  only here
+    from edgeprof.examining.doctor import diagnose
 
     place = resolve_target(target)
     return diagnose(place, board_of(place, None))
@@ -352,14 +352,14 @@ def doctor(target: str = "local") -> Diagnosis:
 
 def list_targets() -> tuple[Reachable, ...]:
     """Return what can be reached from here."""
-    from edgeprof.examining.reachable import list_reachable  # noqa: PLC0415  only here
+    from edgeprof.examining.reachable import list_reachable
 
     return list_reachable()
 
 
 def offered_key(host: str) -> OfferedKey:
     """Ask an SSH host for its key, trusting nothing; `.trust()` adds it to known_hosts."""
-    from edgeprof.links.ssh_keys import offer  # noqa: PLC0415  only here
+    from edgeprof.links.ssh_keys import offer
 
     return offer(ssh_place(host))
 

@@ -118,7 +118,7 @@ def _is_set(value: str) -> bool:
 
 
 def _kept_answers() -> Path:
-    from edgeprof.store import state_folder  # noqa: PLC0415  only where something is asked
+    from edgeprof.folders import state_folder
 
     return state_folder() / "trusted"
 
@@ -136,7 +136,7 @@ def _keep(kept: Path, path: Path) -> None:
 
 def user_folder() -> Path:
     """Return the user's configuration folder."""
-    import platformdirs  # noqa: PLC0415  only when a name is looked up
+    import platformdirs
 
     return Path(os.environ.get("EDGEPROF_CONFIG") or platformdirs.user_config_path("edgeprof"))
 
@@ -178,8 +178,8 @@ def _is_file(path: Path) -> bool:
 
 
 def _read(path: Path) -> ConfigurationFile:
-    import hashlib  # noqa: PLC0415  only where there is a file
-    import tomllib  # noqa: PLC0415  the same
+    import hashlib
+    import tomllib
 
     try:
         content = _content(path)

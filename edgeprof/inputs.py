@@ -128,7 +128,7 @@ def input_arrays(graph: Graph, path: Path, *, as_reals: bool = False) -> dict[st
     Names, types, shapes and sizes are checked by what the file declares, before values are read. `as_reals`: they are
     going to be made 64 bit floats, and have to fit as such.
     """
-    from edgeprof.npz import array_of, opened_npz  # noqa: PLC0415  numpy, only for the user's own inputs
+    from edgeprof.npz import array_of, opened_npz
 
     wanted = model_inputs(graph)
     with opened_npz(path, LARGEST_INPUT_BYTES, "the inputs") as npz:
@@ -161,7 +161,7 @@ def check_inferences(path: Path, count: int) -> None:
 
 def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """Return the input blob of arrays whose first axis counts inferences, without a copy of each inference."""
-    import numpy as np  # noqa: PLC0415  only for the user's own inputs
+    import numpy as np
 
     count = len(next(iter(arrays.values())))
     rows = [np.ascontiguousarray(values).reshape(count, -1).view(np.uint8) for values in arrays.values()]

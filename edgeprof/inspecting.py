@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgeprof.model import read_model
 from edgeprof.model.arena import greedy_arena_plan
-from edgeprof.model.cost import model_cost
+from edgeprof.model.cost import OPS_PER_MAC, model_cost
 from edgeprof.model.graph import Subgraph, bodies
 from edgeprof.model.memory import liveness
 from edgeprof.records.inspection import Arena, InspectedOperator, Inspection, Peak, Roofline
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from edgeprof.model.memory import Liveness
     from edgeprof.records.board import Board
 
-OPS_PER_MAC = 2
 DIGEST_LIMIT_BYTES = 16 * 2**20
 """The digest of a larger model is left out: what an inspection costs is to grow with operators, not with bytes."""
 
@@ -41,8 +40,8 @@ def inspect_model(
     """
     known = None
     if board is not None:
-        from edgeprof.boards import load_board  # noqa: PLC0415  only where a board is named
-        from edgeprof.targets import board_folders  # noqa: PLC0415  the same
+        from edgeprof.boards import load_board
+        from edgeprof.targets import board_folders
 
         known = load_board(board, board_folders())
     path = Path(model)
@@ -122,7 +121,7 @@ def _arena(graph: Graph, path: Path, alive: Liveness, *, record: bool) -> Arena:
 
 
 def _recorded(path: Path) -> tuple[int | None, str]:
-    from edgeprof.model.recorded import recorded_arena_bytes  # noqa: PLC0415  only where it is asked for
+    from edgeprof.model.recorded import recorded_arena_bytes
 
     asked = recorded_arena_bytes(path)
     return asked.total_bytes, asked.reason

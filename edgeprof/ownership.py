@@ -69,8 +69,8 @@ def _others_may_write(status: os.stat_result) -> bool:
 
 
 def _is_private(group: int, user: int) -> bool:
-    import grp  # noqa: PLC0415  not on Windows
-    import pwd  # noqa: PLC0415  the same
+    import grp
+    import pwd
 
     try:
         known, owner = grp.getgrgid(group), pwd.getpwuid(user)
@@ -80,7 +80,7 @@ def _is_private(group: int, user: int) -> bool:
 
 
 def _user(number: int) -> str:
-    import pwd  # noqa: PLC0415  not on Windows
+    import pwd
 
     try:
         return pwd.getpwuid(number).pw_name

@@ -86,7 +86,7 @@ def _shown(value: object, depth: int = 0) -> object:  # noqa: PLR0911  one a kin
 
 
 def _record(value: object, depth: int) -> object:
-    from msgspec.structs import replace  # noqa: PLC0415  messages alone need none
+    from msgspec.structs import replace
 
     fields = {name: getattr(value, name) for name in value.__struct_fields__}  # type: ignore[attr-defined]  # a Struct
     changed = {name: new for name, old in fields.items() if (new := _shown(old, depth + 1)) is not old}

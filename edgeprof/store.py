@@ -14,6 +14,7 @@ import msgspec
 
 from edgeprof.bounded import opened, read_bounded
 from edgeprof.errors import FileUnreadable, Interrupted, OutputUnwritable, ResultInvalid, UnknownName
+from edgeprof.folders import state_folder
 from edgeprof.records.events import Event, SamplesReceived
 from edgeprof.records.result import Result
 from edgeprof.records.sound import fault_of
@@ -27,20 +28,6 @@ if TYPE_CHECKING:
 RUNS_KEPT = 50
 SIDECAR_ABOVE = 200_000
 LARGEST_RESULT_BYTES, LARGEST_JOURNAL_BYTES = 256 << 20, 8 << 30
-
-
-def cache_folder() -> Path:
-    """Return where the agent, models and inputs are kept on this machine."""
-    import platformdirs  # noqa: PLC0415  only when a file is kept
-
-    return Path(os.environ.get("EDGEPROF_CACHE") or platformdirs.user_cache_path("edgeprof"))
-
-
-def state_folder() -> Path:
-    """Return where journals and past results are kept on this machine."""
-    import platformdirs  # noqa: PLC0415  only when a file is kept
-
-    return Path(os.environ.get("EDGEPROF_STATE") or platformdirs.user_state_path("edgeprof"))
 
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -174,10 +161,10 @@ def _is_recoverable(journal: Path) -> bool:
 
 def recover_result(journal: Path) -> Result:
     """Return what the journal of a run holds that was killed before it could write its result."""
-    from edgeprof.judging.marks import run_findings  # noqa: PLC0415  only for a killed run
-    from edgeprof.summary.fold import fold  # noqa: PLC0415  the same
-    from edgeprof.summary.results import filled_result  # noqa: PLC0415  the same
-    from edgeprof.targets import board_folders  # noqa: PLC0415  the same
+    from edgeprof.judging.marks import run_findings
+    from edgeprof.summary.fold import fold
+    from edgeprof.summary.results import filled_result
+    from edgeprof.targets import board_folders
 
     begun = read_result(journal.with_name("begun.json"))
     if begun.plan.second is not None:
@@ -196,7 +183,7 @@ def recover_result(journal: Path) -> Result:
 
 def _board(begun: Result, folders: Sequence[Path]) -> Board | None:
     """Return the board that the run was begun for; None where none was named, or is not known any more."""
-    from edgeprof.boards import load_board  # noqa: PLC0415  the same
+    from edgeprof.boards import load_board
 
     try:
         return load_board(begun.board.id, folders) if begun.board.id else None

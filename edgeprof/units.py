@@ -33,6 +33,7 @@ _CHARGES = {"Ah": 3600.0, "mAh": 3.6, "uAh": 3.6e-3, "µAh": 3.6e-3, "C": 1.0}
 _ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "nJ": 1e-9, "Wh": 3600.0, "mWh": 3.6}
 _NUMBER = re.compile(r"\s*(\+?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-zµ]*)\s*")
 SMALL_USD = 1e-3
+JOULES_PER_KWH = 3.6e6
 YEAR_S = 365.25 * 86400
 
 

@@ -318,7 +318,7 @@ def _tflite(path: Path) -> Any:  # noqa: ANN401  the schema publishes no types
 
 
 def _write_tflite(model: Any, path: Path) -> None:  # noqa: ANN401  the same
-    import flatbuffers  # noqa: PLC0415  with the schema
+    import flatbuffers
 
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(model.Pack(builder), b"TFL3")

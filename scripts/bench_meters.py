@@ -115,7 +115,7 @@ def prepare() -> Path:
 
 def converted(python: Path, words: list[int], millivolts: int) -> list[tuple[float, int]]:
     """Return microamperes and logic bits as ppk2-api has them."""
-    from tests.unit.meters.fake_ppk2 import metadata  # noqa: PLC0415  needs numpy
+    from tests.unit.meters.fake_ppk2 import metadata
 
     given = json.dumps({"metadata": metadata().decode(), "millivolts": millivolts, "words": words})
     done = subprocess.run([python, "-c", CONVERT], input=given, stdout=subprocess.PIPE, text=True, check=True)
@@ -123,7 +123,7 @@ def converted(python: Path, words: list[int], millivolts: int) -> list[tuple[flo
 
 
 def _words_row(python: Path) -> Row:
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     words = list(range(5 << 14))
     worst = 0.0
@@ -141,8 +141,8 @@ def _words_row(python: Path) -> Row:
 
 
 def _our_table(millivolts: int) -> NDArray[Any]:
-    from edgeprof.meters.ppk2_words import amps_table, parse_metadata  # noqa: PLC0415  after the path is set
-    from tests.unit.meters.fake_ppk2 import metadata  # noqa: PLC0415  the same
+    from edgeprof.meters.ppk2_words import amps_table, parse_metadata
+    from tests.unit.meters.fake_ppk2 import metadata
 
     calibration = parse_metadata(metadata().decode())
     if calibration is None:
@@ -151,7 +151,7 @@ def _our_table(millivolts: int) -> NDArray[Any]:
 
 
 def _reading_rows(python: Path, seconds: float) -> list[Row]:
-    from tests.unit.meters.instruments import fake_instrument  # noqa: PLC0415  after the path is set
+    from tests.unit.meters.instruments import fake_instrument
 
     began = time.monotonic()
     with fake_instrument("fake_ppk2") as for_us, fake_instrument("fake_ppk2") as for_them:
@@ -218,7 +218,7 @@ def _lpm01a_row() -> Row:
 
 def _record(fake: str, kind: str, fault: str = "", rate: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
     """Record a million samples with edgeprof; return what came and what the fake says."""
-    from tests.unit.meters.instruments import fake_instrument  # noqa: PLC0415  after the path is set
+    from tests.unit.meters.instruments import fake_instrument
 
     options = ["--samples", "1000000", *(["--fault", fault] if fault else [])]
     with fake_instrument(fake, *options) as running:
@@ -237,9 +237,9 @@ def _read(python: Path, program: str, path: str, seconds: float) -> dict[str, An
 
 def _mean_in_windows(samples: int) -> float:
     """Return the true mean of the samples with D0 high among so many from the start."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
-    from tests.unit.meters.fake_ppk2 import CYCLE, WINDOWS, true_amps  # noqa: PLC0415  after the path is set
+    from tests.unit.meters.fake_ppk2 import CYCLE, WINDOWS, true_amps
 
     amps = np.resize(true_amps(), samples)
     place = np.arange(samples) % CYCLE

@@ -120,8 +120,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def fetch_wheels(suite: str) -> None:
     """Fetch the runtime that edgeprof puts on the Pi for a `.tflite` model, to where its tests look for it."""
-    from edgeprof.errors import EdgeprofError  # noqa: PLC0415  a disk is built without edgeprof
-    from edgeprof.installing import BoardPython, choose_wheels, download  # noqa: PLC0415  the same
+    from edgeprof.errors import EdgeprofError
+    from edgeprof.installing import BoardPython, choose_wheels, download
 
     version, glibc = PYTHONS[suite]
     board = BoardPython(version=version, architecture="aarch64", glibc=glibc)

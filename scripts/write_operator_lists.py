@@ -147,14 +147,14 @@ def builtins() -> list[Asked]:
 
 def tflm_library() -> Path:
     """Return the library of the tflite-micro wheel."""
-    from tflite_micro.python.tflite_micro import runtime  # noqa: PLC0415  optional
+    from tflite_micro.python.tflite_micro import runtime
 
     return Path(runtime.__file__).with_name("_runtime.so")
 
 
 def in_tflm(asked: Asked) -> bool:
     """Tell whether TFLM has an operator; it says why it does not take a model on standard error alone."""
-    from tflite_micro.python.tflite_micro import runtime  # noqa: PLC0415  optional
+    from tflite_micro.python.tflite_micro import runtime
 
     with tempfile.TemporaryFile() as said:
         before = os.dup(2)
@@ -182,14 +182,14 @@ def tflm_table(names: Iterable[str]) -> str:
 
 def litert_library() -> Path:
     """Return the library of the ai-edge-litert wheel."""
-    from ai_edge_litert import interpreter  # noqa: PLC0415  beside the others
+    from ai_edge_litert import interpreter
 
     return Path(interpreter.__file__).with_name("libpywrap_litert_common.so")
 
 
 def in_litert(asked: Asked) -> bool:
     """Tell whether LiteRT has an operator."""
-    from ai_edge_litert import interpreter  # noqa: PLC0415  beside the others
+    from ai_edge_litert import interpreter
 
     plain = interpreter.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     content = custom_alone(asked) if asked.code == CUSTOM else model_of(asked)
@@ -222,7 +222,7 @@ def litert_table(names: Iterable[str]) -> str:
 
 def onnx_table() -> str:
     """Return the table of ONNX Runtime."""
-    import onnxruntime  # noqa: PLC0415  beside the others
+    import onnxruntime
 
     onnxruntime.set_default_logger_severity(4)
     title = f'[onnxruntime]\nversion = "{version("onnxruntime")}"\nir_version = {_newest_ir()}\n'
@@ -242,8 +242,8 @@ def onnx_table() -> str:
 
 def refusal(opsets: dict[str, int], ir_version: int, kind: str = "Identity", inputs: int = 1) -> str:
     """Return the name of the error with which ONNX Runtime refuses a model of one operator, nothing if it takes it."""
-    import onnxruntime  # noqa: PLC0415  beside the others
-    from onnx import TensorProto, helper  # noqa: PLC0415  the same
+    import onnxruntime
+    from onnx import TensorProto, helper
 
     names = [f"x{index}" for index in range(inputs)]
     given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names]
@@ -271,7 +271,7 @@ def _newest_opset(domain: str) -> int | None:
 
 def _operators(domain: str, newest: int) -> tuple[dict[str, list[int]], list[str]]:
     """Return the operator sets in which each operator runs, and the names that the CPU provider only knows."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: PLC0415  beside the others
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     since: dict[str, dict[int, bool]] = defaultdict(dict)
     for each in state.get_all_operator_schema():
@@ -304,7 +304,7 @@ def _runs(domain: str, name: str, opset: int, versions: dict[int, bool], kernels
 
 def _made_of_others(name: str, opset: int, defined: int) -> bool:
     """Tell whether a standard operator is defined by others, all of which run."""
-    import onnx  # noqa: PLC0415  beside the others
+    import onnx
 
     if not onnx.defs.has(name):
         return False

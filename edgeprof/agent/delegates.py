@@ -78,7 +78,7 @@ def interpreter_options(module: Any, choice: Choice) -> Dict[str, Any]:  # noqa:
 
 def split_options(text: str) -> Tuple[str, Dict[str, str]]:
     """Take `path?key=value&…` apart."""
-    from urllib.parse import parse_qsl  # noqa: PLC0415  only with a delegate
+    from urllib.parse import parse_qsl
 
     path, _, query = text.partition("?")
     return path, dict(parse_qsl(query, keep_blank_values=True))

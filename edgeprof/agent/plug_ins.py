@@ -19,7 +19,7 @@ SPECIAL = ("NPU", "GPU")
 
 def listed_providers() -> List[str]:
     """Return the providers that are here: ONNX Runtime's own, and those whose package could be registered."""
-    import onnxruntime  # noqa: PLC0415  only where it is installed
+    import onnxruntime
 
     own = list(_own_providers())
     if not hasattr(onnxruntime, "register_execution_provider_library"):
@@ -32,7 +32,7 @@ def make_session(path: str, make_options: Callable[[], Any], wanted: Sequence[st
 
     ONNX Runtime leaves out those of its own providers that fail; those of packages are treated alike.
     """
-    import onnxruntime  # noqa: PLC0415  only where it is installed
+    import onnxruntime
 
     own = _own_providers()
     devices = {name: _devices(name) for name in wanted if name in PACKAGES and name not in own}
@@ -57,7 +57,7 @@ def _with_providers(options: Any, devices: Dict[str, List[Any]], wanted: Sequenc
 @functools.lru_cache(maxsize=None)
 def _own_providers() -> Tuple[str, ...]:
     """Return what ONNX Runtime has by itself; looked at before anything is registered."""
-    import onnxruntime  # noqa: PLC0415  only where it is installed
+    import onnxruntime
 
     return tuple(str(name) for name in onnxruntime.get_available_providers())
 
@@ -65,7 +65,7 @@ def _own_providers() -> Tuple[str, ...]:
 @functools.lru_cache(maxsize=None)
 def _devices(name: str) -> List[Any]:
     """Register a package's provider and return the device that it offers here, of several the most special one."""
-    import onnxruntime  # noqa: PLC0415  only where it is installed
+    import onnxruntime
 
     try:
         package = importlib.import_module(PACKAGES[name])

@@ -66,10 +66,10 @@ DEFAULT = Choice()
 
 def import_runtime(name: str) -> str:
     """Import a runtime with what it needs and return its version."""
-    import numpy  # noqa: F401, ICN001, PLC0415  runtimes pull it in; it belongs to the import, not to the model load
+    import numpy  # noqa: F401, ICN001  runtimes pull it in; it belongs to the import, not to the model load
 
     if name == "onnxruntime":
-        import onnxruntime  # noqa: PLC0415  only where it is installed
+        import onnxruntime
 
         return str(onnxruntime.__version__)
     _interpreter_module(name)
@@ -99,11 +99,11 @@ def _interpreter_module(name: str) -> Any:  # noqa: ANN401  a module of either r
 def _version(name: str) -> str:
     distribution = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}[name]
     try:
-        from importlib.metadata import version  # novm # noqa: PLC0415  from Python 3.8 on
+        from importlib.metadata import version  # novm
 
         return str(version(distribution))
     except ImportError:
-        import pkg_resources  # type: ignore[import-not-found]  # noqa: PLC0415  before it
+        import pkg_resources  # type: ignore[import-not-found]
 
         return str(pkg_resources.get_distribution(distribution).version)
     except Exception:  # noqa: BLE001  a runtime copied without its metadata still runs
@@ -111,7 +111,7 @@ def _version(name: str) -> str:
 
 
 def _load_tflite(name: str, path: str, threads: int, shapes: Dict[str, List[int]], choice: Choice) -> Loaded:
-    import numpy as np  # noqa: PLC0415  never before a runtime is asked for
+    import numpy as np
 
     module = _interpreter_module(name)
     options = delegates.interpreter_options(module, choice)
@@ -152,7 +152,7 @@ def _once(describe: Callable[[], Description]) -> Callable[[], Description]:
 
 
 def _as_bytes(names: List[str], arrays: List[Any]) -> List[Tuple[TensorFacts, bytes]]:
-    import numpy as np  # noqa: PLC0415  never before a runtime is asked for
+    import numpy as np
 
     found = []
     for name, value in zip(names, arrays):
@@ -162,7 +162,7 @@ def _as_bytes(names: List[str], arrays: List[Any]) -> List[Tuple[TensorFacts, by
 
 
 def _tflite_facts(entry: Dict[str, Any]) -> TensorFacts:
-    import numpy as np  # noqa: PLC0415  never before a runtime is asked for
+    import numpy as np
 
     return TensorFacts(entry["name"], str(np.dtype(entry["dtype"])), tuple(int(size) for size in entry["shape"]))
 
@@ -175,7 +175,7 @@ ONNX_TYPES = {
 
 
 def _load_onnx(path: str, threads: int, profile_prefix: str, choice: Choice) -> Loaded:
-    import numpy as np  # noqa: PLC0415  never before a runtime is asked for
+    import numpy as np
 
     providers = delegates.wanted_providers(choice)
     options = functools.partial(_session_options, threads, profile_prefix, providers, choice)
@@ -217,7 +217,7 @@ def _load_onnx(path: str, threads: int, profile_prefix: str, choice: Choice) -> 
 
 
 def _session_options(threads: int, profile_prefix: str, providers: List[str], choice: Choice) -> Any:  # noqa: ANN401  ONNX Runtime's
-    import onnxruntime  # noqa: PLC0415  only where it is installed
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -243,8 +243,8 @@ def _describe_onnx(
     refused: str,
 ) -> Description:
     """Say which nodes run where; where the session cannot tell, a second one is run under the profiler."""
-    import numpy as np  # noqa: PLC0415  the runtime has it imported
-    import onnxruntime  # noqa: PLC0415  the same
+    import numpy as np
+    import onnxruntime
 
     used = session.get_providers()
     available = onnxruntime.get_available_providers()
@@ -313,7 +313,7 @@ def give_inputs(loaded: Loaded, inputs: Inputs, index: int) -> None:
 def probe(name: str, format_name: str, folder: str, choice: Choice = DEFAULT) -> Dict[str, Any]:
     """Import a runtime, construct and invoke a tiny model with it; for use in a child process."""
     version = import_runtime(name)
-    import numpy as np  # noqa: PLC0415  the runtime has it imported
+    import numpy as np
 
     path = folder + "/probe." + format_name
     with open(path, "wb") as file:

@@ -144,7 +144,7 @@ def _items(hook: Hook, given: runtimes.Inputs) -> List[Any]:
 
 
 def _arrays(tensors: Tuple[runtimes.TensorFacts, ...], values: List[bytes]) -> Any:  # noqa: ANN401  arrays, or the only one
-    import numpy as np  # noqa: PLC0415  the runtime has it imported
+    import numpy as np
 
     found = {
         facts.name: np.frombuffer(value, dtype=facts.dtype).reshape(facts.shape)

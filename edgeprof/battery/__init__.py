@@ -18,14 +18,14 @@ def battery_of(result: Result | None, options: BatteryOptions, board: Board | No
 
     `board` says at which voltage it is supplied, where `options` do not. Raises UsageError naming what is missing.
     """
-    from edgeprof.battery.reckoning import reckon  # noqa: PLC0415  a command line imports the options next door
+    from edgeprof.battery.reckoning import reckon
 
     return reckon(result, options, board)
 
 
 def check_battery(options: BatteryOptions, board: Board | None = None) -> None:
     """Refuse before anything is measured what the options leave out, or what does not go together in them."""
-    from edgeprof.battery.as_part import error_as_part  # noqa: PLC0415  the same
+    from edgeprof.battery.as_part import error_as_part
 
     declared = options._replace(energy_j=options.energy_j or 1e-12, latency_s=options.latency_s or 1e-9)
     try:
@@ -40,10 +40,10 @@ def with_battery(result: Result, options: BatteryOptions, board: Board | None = 
     What was measured is kept in any case: where no life can be told, the metric is absent with the reason. Options were
     given as parts of `--battery`, and its words are of these.
     """
-    import msgspec  # noqa: PLC0415  the same
+    import msgspec
 
-    from edgeprof.battery.as_part import as_part, report_as_part  # noqa: PLC0415  the same
-    from edgeprof.summary.summarise import absent  # noqa: PLC0415  the same
+    from edgeprof.battery.as_part import as_part, report_as_part
+    from edgeprof.summary.summarise import absent
 
     try:
         report = report_as_part(battery_of(result, options, board))

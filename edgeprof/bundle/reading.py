@@ -84,8 +84,8 @@ def _check_size(entry: Entry, seen: int, *, at_end: bool) -> None:
 
 
 def _graph(file: IO[bytes], name: str, name_of_format: str) -> Graph:
-    from edgeprof.model.onnx import read_onnx  # noqa: PLC0415  only where a model is found
-    from edgeprof.model.tflite import read_tflite  # noqa: PLC0415  the same
+    from edgeprof.model.onnx import read_onnx
+    from edgeprof.model.tflite import read_tflite
 
     base = Path(name).name or "model"
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as memory:
@@ -96,6 +96,6 @@ def _graph(file: IO[bytes], name: str, name_of_format: str) -> Graph:
 
 
 def _metrics(graph: Graph) -> dict[str, Metric]:
-    from edgeprof.summary.static import model_metrics  # noqa: PLC0415  only where a model is found
+    from edgeprof.summary.static import model_metrics
 
     return model_metrics(graph)

@@ -58,7 +58,7 @@ def fit_dtype(observed: Sequence[Observation], format_name: ModelFormat) -> Fitt
     Tile and cache are those whose predictions of left-out models are best. Raises UsageError where a model's name is
     none of this version's micro models.
     """
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     graphs = [_graph_of(each, format_name) for each in observed]
     truth = np.exp([each.log_ratio for each in observed])
@@ -137,7 +137,7 @@ def _graph_of(observation: Observation, format_name: ModelFormat) -> Graph:
 @cache
 def micro_graphs(format_name: ModelFormat, dtype: str) -> dict[str, Graph]:
     """Return the graphs of all micro models by name, read from the files that are put on boards."""
-    from edgeprof.model import read_model  # noqa: PLC0415  only to fit
+    from edgeprof.model import read_model
 
     with TemporaryDirectory(prefix="edgeprof-micro-") as folder:
         stored: Dtype = "int8" if dtype == "int8" else "float32"
@@ -148,7 +148,7 @@ def micro_graphs(format_name: ModelFormat, dtype: str) -> dict[str, Graph]:
 
 def _table(graphs: Sequence[Graph], truth: Floats, machine: Machine) -> _Fit:
     """Return the amounts of all models as a matrix, each column divided by its largest."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     amounts = [model_work(graph, machine).amounts for graph in graphs]
     kinds = tuple(sorted({kind for each in amounts for kind, amount in each.items() if amount}))
@@ -159,7 +159,7 @@ def _table(graphs: Sequence[Graph], truth: Floats, machine: Machine) -> _Fit:
 
 def _off(table: _Fit, folds: int) -> Floats:
     """Return log(predicted / true) of each model, from a fit without it and the others of its fold."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     start = fit_costs(table.matrix, table.truth)
     fold = np.arange(len(table.truth)) % folds
@@ -173,7 +173,7 @@ def _off(table: _Fit, folds: int) -> Floats:
 
 def fit_costs(matrix: Floats, truth: Floats, start: Floats | None = None) -> Floats:
     """Return the costs >= 0 that make `matrix @ costs` closest to `truth` in the logarithm (Gauss-Newton steps)."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     costs = non_negative(matrix / truth[:, None], np.ones(len(truth))) if start is None else start
     for _ in range(ROUNDS if start is None else REFIT_ROUNDS):
@@ -187,7 +187,7 @@ def fit_costs(matrix: Floats, truth: Floats, start: Floats | None = None) -> Flo
 
 def non_negative(matrix: Floats, wanted: Floats) -> Floats:
     """Return x >= 0 that minimises the sum of squares of matrix @ x - wanted (Lawson and Hanson, 1974, ch. 23)."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     count = matrix.shape[1]
     solution, passive = np.zeros(count), np.zeros(count, dtype=bool)
@@ -203,7 +203,7 @@ def non_negative(matrix: Floats, wanted: Floats) -> Floats:
 
 def _inner(matrix: Floats, wanted: Floats, solution: Floats, passive: Floats) -> Floats:
     """Step back to the feasible side until the least squares of the passive set are positive."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     while True:
         trial = np.zeros_like(solution)

@@ -20,7 +20,7 @@ LARGEST_BYTES = 16 << 20
 
 def calibration_folder() -> Path:
     """Return where calibrations are kept: EDGEPROF_CALIBRATIONS, else beside the history of results."""
-    import platformdirs  # noqa: PLC0415  only when a file is kept
+    import platformdirs
 
     named = os.environ.get("EDGEPROF_CALIBRATIONS")
     return Path(named) if named else Path(platformdirs.user_data_dir("edgeprof")) / "calibrations"

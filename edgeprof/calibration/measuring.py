@@ -7,7 +7,6 @@ import math
 import statistics
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgeprof import __version__
 from edgeprof.calibration.fitted import fit_dtype
 from edgeprof.calibration.micro import micro_models, reference
 from edgeprof.calibration.micro_files import write_micro
@@ -24,6 +23,7 @@ from edgeprof.records.result import Pass, Plan, SecondModel, Tool
 from edgeprof.store import now
 from edgeprof.summary.fold import fold
 from edgeprof.targets import Local, Ssh, board_folders, resolve_target
+from edgeprof.version import __version__
 from edgeprof.wire import AFTER_SEND, PREEMPTED, SECOND, WARMUP
 
 if TYPE_CHECKING:

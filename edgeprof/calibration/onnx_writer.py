@@ -39,7 +39,7 @@ class _Draft:
     """The nodes and initialisers so far, encoded."""
 
     def __init__(self, dtype: Dtype, seed: int) -> None:
-        import numpy as np  # noqa: PLC0415  heavy
+        import numpy as np
 
         self.dtype = dtype
         self.random = np.random.default_rng(seed)
@@ -79,7 +79,7 @@ class _Draft:
         return self.quantised(name, scale, zero) if self.dtype == "int8" else name
 
     def parameters(self, name: str, layer: Layer, channels: int) -> list[str]:
-        import numpy as np  # noqa: PLC0415  heavy
+        import numpy as np
 
         match layer.kind:
             case "conv":
@@ -96,7 +96,7 @@ class _Draft:
                 return []
 
     def weighted(self, name: str, shape: tuple[int, ...]) -> list[str]:
-        import numpy as np  # noqa: PLC0415  heavy
+        import numpy as np
 
         outputs = shape[0]
         if self.dtype == "float32":
@@ -110,7 +110,7 @@ class _Draft:
 
     def dequantised(self, name: str, stored: NDArray[Any], scale: float) -> str:
         """Add a constant that is stored on a grid of each output channel."""
-        import numpy as np  # noqa: PLC0415  heavy
+        import numpy as np
 
         scales = np.full(stored.shape[0], scale, np.float32)
         zeros = np.zeros(stored.shape[0], stored.dtype)
@@ -121,7 +121,7 @@ class _Draft:
 
     def quantised(self, name: str, scale: float, zero: int = 0) -> str:
         """Put a tensor on a grid and back."""
-        import numpy as np  # noqa: PLC0415  heavy
+        import numpy as np
 
         grid = [self.constant(f"{name}/scale", np.array(scale, np.float32)),
                 self.constant(f"{name}/zero", np.array(zero, np.int8))]  # fmt: skip

@@ -39,7 +39,7 @@ def micro_tflite(micro: Micro, dtype: Dtype, seed: int = 0) -> bytes:
 
 def _schema() -> Any:  # noqa: ANN401  the schema publishes no types
     try:
-        from ai_edge_litert import schema_py_generated  # noqa: PLC0415  slow to import, only to write models
+        from ai_edge_litert import schema_py_generated
     except ImportError as error:
         raise RuntimeUnusable(
             "micro models of .tflite cannot be written here: ai-edge-litert is not installed",
@@ -52,7 +52,7 @@ class _Draft:
     """What has been put into the model so far; buffer 0 is empty by the format's rule."""
 
     def __init__(self, dtype: Dtype, seed: int) -> None:
-        import numpy as np  # noqa: PLC0415  heavy
+        import numpy as np
 
         self.schema = _schema()
         self.dtype = dtype
@@ -63,7 +63,7 @@ class _Draft:
         self.codes: list[Any] = []
 
     def written(self, micro: Micro) -> bytes:
-        import flatbuffers  # noqa: PLC0415  comes with ai-edge-litert
+        import flatbuffers
 
         shape = micro.shape
         first = last = self.activation("input", shape, SCALE)
@@ -98,7 +98,7 @@ class _Draft:
     def constants(  # noqa: PLR0911  one a kind of layer
         self, name: str, layer: Layer, shape: tuple[int, ...], behind: tuple[int, ...]
     ) -> list[int]:
-        import numpy as np  # noqa: PLC0415  heavy
+        import numpy as np
 
         channels = shape[-1]
         match layer.kind:
@@ -120,7 +120,7 @@ class _Draft:
                 return []
 
     def weighted(self, name: str, shape: tuple[int, ...], axis: int) -> list[int]:
-        import numpy as np  # noqa: PLC0415  heavy
+        import numpy as np
 
         outputs = shape[axis]
         if self.dtype == "float32":
@@ -136,7 +136,7 @@ class _Draft:
         ]
 
     def constant(self, name: str, values: NDArray[Any], scales: list[float] | None = None, axis: int = 0) -> int:
-        import numpy as np  # noqa: PLC0415  heavy
+        import numpy as np
 
         quantised = None
         if scales:

@@ -9,12 +9,12 @@ from typing import NoReturn
 
 import click
 
-from edgeprof import __version__
 from edgeprof.__main__ import INTERRUPTED
 from edgeprof.cli.guarded import guarded, say
 from edgeprof.configuration import Person, answered_by
 from edgeprof.errors import EdgeprofError, UsageError, did_you_mean
 from edgeprof.printable import printable
+from edgeprof.version import __version__
 
 COMMANDS = {
     "profile": "Measure a model on this machine, on a board or on a simulated one.",
@@ -97,7 +97,7 @@ def main() -> NoReturn:
 
 
 def _ask(question: str) -> bool:
-    from edgeprof.cli.progress import confirm, somebody_is_there  # noqa: PLC0415  only where something is asked
+    from edgeprof.cli.progress import confirm, somebody_is_there
 
     return somebody_is_there() and confirm(question)
 
@@ -143,7 +143,7 @@ def say_error(error: EdgeprofError) -> None:
 
 def _say_bug(error: Exception) -> None:
     if os.environ.get("EDGEPROF_DEBUG"):
-        import traceback  # noqa: PLC0415  only for our bugs
+        import traceback
 
         traceback.print_exc()
     place = error.__traceback__

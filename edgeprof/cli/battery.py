@@ -109,10 +109,10 @@ def command(
     edgeprof battery --energy 7.37mJ --latency 180ms --capacity 1000mAh --every 10s --sleep-current 5uA \\
         --supply 3V --regulator none --burst radio=20mA*50ms
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.answers import battery_life  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.battery.judging import exit_code, with_limits  # noqa: PLC0415  the same
-    from edgeprof.judging.limits import parse_limit  # noqa: PLC0415  the same
-    from edgeprof.report.battery import render_battery, render_cells  # noqa: PLC0415  the same
+    from edgeprof.answers import battery_life
+    from edgeprof.battery.judging import exit_code, with_limits
+    from edgeprof.judging.limits import parse_limit
+    from edgeprof.report.battery import render_battery, render_cells
 
     strict, format_name = given.pop("strict"), given.pop("format_name")
     if given.pop("list_cells"):

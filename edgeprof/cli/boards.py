@@ -23,8 +23,8 @@ def command(context: click.Context) -> None:
 @format_option("table", "json")
 def list_command(format_name: str = "table") -> int:
     """List the known boards."""
-    from edgeprof.report.boards import render_list  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.targets import board_folders  # noqa: PLC0415  the same
+    from edgeprof.report.boards import render_list
+    from edgeprof.targets import board_folders
 
     click.echo(render_list(board_folders(), format_name))
     return 0
@@ -36,9 +36,9 @@ def list_command(format_name: str = "table") -> int:
 @format_option("table", "json")
 def show_command(board: str, format_name: str) -> int:
     """Show each figure of BOARD with its source."""
-    from edgeprof.boards import board_file, load_board  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.report.boards import render_board  # noqa: PLC0415  the same
-    from edgeprof.targets import board_folders  # noqa: PLC0415  the same
+    from edgeprof.boards import board_file, load_board
+    from edgeprof.report.boards import render_board
+    from edgeprof.targets import board_folders
 
     folders = board_folders()
     found = load_board(board, folders)
@@ -51,8 +51,8 @@ def show_command(board: str, format_name: str) -> int:
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1)
 def validate_command(files: tuple[Path, ...]) -> int:
     """Check FILES, or every known board, against the rules that boards must keep."""
-    from edgeprof.boards import board_files, validate_file  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.targets import board_folders  # noqa: PLC0415  the same
+    from edgeprof.boards import board_files, validate_file
+    from edgeprof.targets import board_folders
 
     checked = files or tuple(board_files(board_folders()).values())
     wrong = [f"{path}: {message}" for path in checked for message in validate_file(path)]

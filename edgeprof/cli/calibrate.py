@@ -41,7 +41,7 @@ def command(**given: Any) -> None:  # noqa: ANN401  click hands over what the op
     edgeprof calibrate --target ssh://pi@raspberrypi.local
     edgeprof calibrate --target ssh://pi@raspberrypi.local --predict model.tflite
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.report.calibration import render_calibrations, render_predictions  # noqa: PLC0415  only when asked
+    from edgeprof.report.calibration import render_calibrations, render_predictions
 
     if given["models"]:
         draw = partial(render_predictions, _predicted(given))
@@ -51,8 +51,8 @@ def command(**given: Any) -> None:  # noqa: ANN401  click hands over what the op
 
 
 def _measured(given: dict[str, Any]) -> Any:  # noqa: ANN401  records are imported when they are needed
-    from edgeprof.answers import calibrate  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.calibration.keeping import store_calibration  # noqa: PLC0415  the same
+    from edgeprof.answers import calibrate
+    from edgeprof.calibration.keeping import store_calibration
 
     def heard(name: str, number: int, count: int) -> None:
         if not given["quiet"]:
@@ -70,7 +70,7 @@ def _measured(given: dict[str, Any]) -> Any:  # noqa: ANN401  records are import
 
 
 def _predicted(given: dict[str, Any]) -> Any:  # noqa: ANN401  the same
-    from edgeprof.answers import predict  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.answers import predict
 
     if given["runtime"] or given["formats"]:
         option = "--runtime" if given["runtime"] else "--model-format"

@@ -39,10 +39,10 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     edgeprof check app.apk --limits mobile
     edgeprof check model.tflite --limits edge --board raspberry-pi-5 --format junit > limits.xml
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.cli.github import tell_github  # noqa: PLC0415  the same
-    from edgeprof.judging.checking import check, exit_code  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.judging.limits import parse_limit  # noqa: PLC0415  the same
-    from edgeprof.report.findings import render_check  # noqa: PLC0415  the same
+    from edgeprof.cli.github import tell_github
+    from edgeprof.judging.checking import check, exit_code
+    from edgeprof.judging.limits import parse_limit
+    from edgeprof.report.findings import render_check
 
     if not (given["profiles"] or given["terms"] or given["board"]):
         raise click.UsageError(f"--limits is missing; profiles: {', '.join(_profiles())}\nHint: --limits mobile")
@@ -54,6 +54,6 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
 
 
 def _profiles() -> tuple[str, ...]:
-    from edgeprof.judging.profiles import shipped_profiles  # noqa: PLC0415  only for the message
+    from edgeprof.judging.profiles import shipped_profiles
 
     return tuple(shipped_profiles())

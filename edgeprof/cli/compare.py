@@ -128,10 +128,10 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     edgeprof compare base.json new.json --max-regression 5%
     edgeprof compare model.tflite --target ssh://pi@pi4 --target ssh://pi@pi5
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.api import compare  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.cli.github import tell_github  # noqa: PLC0415  the same
-    from edgeprof.cli.progress import progress  # noqa: PLC0415  the same
-    from edgeprof.report.comparison import exit_code, render_comparisons  # noqa: PLC0415  the same
+    from edgeprof.api import compare
+    from edgeprof.cli.github import tell_github
+    from edgeprof.cli.progress import progress
+    from edgeprof.report.comparison import exit_code, render_comparisons
 
     _refuse_run_options(given)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -151,8 +151,8 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
 
 def _refuse_run_options(given: dict[str, Any]) -> None:
     """Raise UsageError where results are to be run in some way, which they are not."""
-    from edgeprof.comparing.request import is_model  # noqa: PLC0415  the same
-    from edgeprof.errors import UsageError  # noqa: PLC0415  the same
+    from edgeprof.comparing.request import is_model
+    from edgeprof.errors import UsageError
 
     context = click.get_current_context()
     typed = [
@@ -168,8 +168,8 @@ def _refuse_run_options(given: dict[str, Any]) -> None:
 
 
 def _options(given: dict[str, Any]) -> Options:
-    from edgeprof.profiling.plan import Options  # noqa: PLC0415  the same
-    from edgeprof.profiling.runtime_choice import parse_cpus  # noqa: PLC0415  the same
+    from edgeprof.profiling.plan import Options
+    from edgeprof.profiling.runtime_choice import parse_cpus
 
     return Options(
         runs=300, threads=given["threads"], seed=given["seed"], runtime=given["runtime"], delegate=given["delegate"],
@@ -192,7 +192,7 @@ def _new_options(given: dict[str, Any]) -> Options | None:
 
 
 def _price(given: dict[str, Any]) -> Price | None:
-    from edgeprof.records.comparison import Price  # noqa: PLC0415  the same
+    from edgeprof.records.comparison import Price
 
     requests, price = given["requests_per_day"], given["price_per_hour"]
     if requests is None and price is not None:

@@ -25,8 +25,8 @@ def command(target: str, format_name: str, output: Path | None) -> int:
 
     Exits 3 when something that is needed is missing.
     """
-    from edgeprof.api import doctor  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.report.checks import render_diagnosis  # noqa: PLC0415  the same
+    from edgeprof.api import doctor
+    from edgeprof.report.checks import render_diagnosis
 
     diagnosis = doctor(target)
     show(partial(render_diagnosis, diagnosis), format_name, output)

@@ -84,8 +84,8 @@ def command(
     edgeprof energy ppk2.csv --voltage 3.3 --inferences 100
     edgeprof energy trace1-energy.bin --inferences 100 --price 0.30 --grid 400
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.answers import energy  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.report.energy import render_energy  # noqa: PLC0415  the same
+    from edgeprof.answers import energy
+    from edgeprof.report.energy import render_energy
 
     given = {name: value for name, value in asked.items() if value is not None}
     report = energy(trace, markers, EnergyOptions(**given))

@@ -21,6 +21,6 @@ def command(result: Path, tracker: str, place: str, experiment: str) -> None:
     edgeprof export last --to mlflow --at mlruns
     edgeprof export result.json --to tensorboard --at logs
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.answers import export  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.answers import export
 
     click.echo(printable(export(result, tracker, place, experiment)))

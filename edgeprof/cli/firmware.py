@@ -35,8 +35,8 @@ def command(context: click.Context) -> None:
 @format_option("table", "json")
 def list_command(format_name: str = "table", sources: Path | None = None) -> int:
     """List the agents that ship and the ports that can be built, each with whether it was run."""
-    from edgeprof.firmware import list_firmware  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.report.firmware import render_listing  # noqa: PLC0415  the same
+    from edgeprof.firmware import list_firmware
+    from edgeprof.report.firmware import render_listing
 
     click.echo(render_listing(list_firmware(sources), format_name))
     return 0
@@ -52,8 +52,8 @@ def list_command(format_name: str = "table", sources: Path | None = None) -> int
 @format_option("table", "json")
 def build_command(port: str, compiler: str, sources: Path | None, output: Path, format_name: str) -> int:
     """Build the agent for PORT, and show its size by section."""
-    from edgeprof.firmware import build  # noqa: PLC0415  the same
-    from edgeprof.report.firmware import render_built  # noqa: PLC0415  the same
+    from edgeprof.firmware import build
+    from edgeprof.report.firmware import render_built
 
     click.echo(render_built(build(port, output, compiler=compiler, sources=sources), format_name))
     return 0
@@ -83,9 +83,9 @@ def flash_command(**given: Any) -> int:  # noqa: ANN401  click hands over what t
     edgeprof firmware flash nucleo-l4r5zi --port /dev/ttyACM0
     edgeprof firmware flash agent.elf --command 'west flash --elf-file {image}' --port /dev/ttyACM0
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.firmware import FlashAsked, await_hello, build, plan_flash, run_flash  # noqa: PLC0415  the same
-    from edgeprof.firmware.flashing import runnable  # noqa: PLC0415  the same
-    from edgeprof.report.firmware import Flashed, render_flashed, render_plan  # noqa: PLC0415  the same
+    from edgeprof.firmware import FlashAsked, await_hello, build, plan_flash, run_flash
+    from edgeprof.firmware.flashing import runnable
+    from edgeprof.report.firmware import Flashed, render_flashed, render_plan
 
     options = {name: given[name] for name in ("tool", "port", "uid", "chip", "drive", "sources")}
     plan = plan_flash(given["what"], FlashAsked(command=given["own"], dry_run=given["dry_run"], **options))

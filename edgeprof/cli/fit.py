@@ -42,7 +42,7 @@ class Energy(click.ParamType):  # type: ignore[type-arg]  # the same
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return joules."""
-        from edgeprof.units import parse_energy  # noqa: PLC0415  beside its only use
+        from edgeprof.units import parse_energy
 
         try:
             return parse_energy(str(value))
@@ -85,8 +85,8 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     edgeprof fit model.tflite --board nucleo-l4r5zi
     edgeprof fit model.tflite --every 1s --cell cr2032 --sleep-current 5uA --min-life 1y
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.api import fit  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.report.fit import render_fit  # noqa: PLC0415  the same
+    from edgeprof.api import fit
+    from edgeprof.report.fit import render_fit
 
     battery = {name: given[name] for name in LIFE_OPTIONS if given[name] is not None}
     found = fit(
@@ -101,7 +101,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
 
 
 def _wishes(given: dict[str, Any]) -> Wishes:
-    from edgeprof.fitting.wishes import Wishes  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.fitting.wishes import Wishes
 
     return Wishes(
         max_latency_s=given["max_latency"], max_energy_j=given["max_energy"], min_life_s=given["min_life"],

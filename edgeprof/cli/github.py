@@ -15,8 +15,8 @@ def tell_github(subject: str, findings: Sequence[Finding], markdown: Callable[[]
     """Write annotations to standard error and append the Markdown to the step's summary; elsewhere do nothing."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
-    from edgeprof.cli.guarded import say, write_command  # noqa: PLC0415  only on GitHub
-    from edgeprof.report.github import summary, summary_path, workflow_commands  # noqa: PLC0415  the same
+    from edgeprof.cli.guarded import say, write_command
+    from edgeprof.report.github import summary, summary_path, workflow_commands
 
     for line in workflow_commands(subject, findings):
         write_command(line)

@@ -51,8 +51,8 @@ def command(ctx: click.Context) -> None:
 @format_option("table", "json")
 def list_command(format_name: str, **chosen: Any) -> None:  # noqa: ANN401  the filters' options
     """List kept results, the newest first."""
-    from edgeprof.history.keeping import Filter, entries  # noqa: PLC0415  nothing heavy before it is needed
-    from edgeprof.report.history import render_entries  # noqa: PLC0415  the same
+    from edgeprof.history.keeping import Filter, entries
+    from edgeprof.report.history import render_entries
 
     click.echo(render_entries(entries(Filter(**chosen), SHOWN), SHOWN, format_name, chosen=_chosen(chosen)))
 
@@ -62,8 +62,8 @@ def list_command(format_name: str, **chosen: Any) -> None:  # noqa: ANN401  the 
 @format_option("table", "json", "markdown")
 def show_command(result_id: str, format_name: str) -> None:
     """Draw one kept result again; ID may be the beginning of its id."""
-    from edgeprof.history.keeping import kept  # noqa: PLC0415  nothing heavy before it is needed
-    from edgeprof.report import render  # noqa: PLC0415  the same
+    from edgeprof.history.keeping import kept
+    from edgeprof.report import render
 
     click.echo(render([kept(result_id)], format_name))
 
@@ -74,8 +74,8 @@ def show_command(result_id: str, format_name: str) -> None:
 @format_option("table", "json")
 def best_command(metric: str, format_name: str, **chosen: Any) -> None:  # noqa: ANN401  the filters' options
     """List kept results by METRIC, the best first."""
-    from edgeprof.history.keeping import Filter, best  # noqa: PLC0415  nothing heavy before it is needed
-    from edgeprof.report.history import render_entries  # noqa: PLC0415  the same
+    from edgeprof.history.keeping import Filter, best
+    from edgeprof.report.history import render_entries
 
     found = best(metric, Filter(**chosen))
     click.echo(render_entries([entry for entry, _ in found], (metric,), format_name))
@@ -90,10 +90,10 @@ def trend_command(metric: str, format_name: str, **chosen: Any) -> None:  # noqa
 
     With --tag only results of that tag are drawn.
     """
-    from edgeprof.errors import FileUnreadable  # noqa: PLC0415  nothing heavy before it is needed
-    from edgeprof.history.change_points import steps  # noqa: PLC0415  the same
-    from edgeprof.history.keeping import Filter, entries, trend  # noqa: PLC0415  the same
-    from edgeprof.report.history import render_trend  # noqa: PLC0415  the same
+    from edgeprof.errors import FileUnreadable
+    from edgeprof.history.change_points import steps
+    from edgeprof.history.keeping import Filter, entries, trend
+    from edgeprof.report.history import render_trend
 
     newest = entries(Filter(**{**chosen, "limit": 1}))
     if not newest:

@@ -43,8 +43,8 @@ def command(
     edgeprof inspect model.onnx --shape input=1x3x224x224 --sort macs --top 10 --board raspberry-pi-5
     """  # noqa: D301  click's \b keeps the lines apart
     # Not by way of edgeprof.api, whose imports would take as long as the rest of this command.
-    from edgeprof.inspecting import inspect_model  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.report.inspection import render_inspection  # noqa: PLC0415  the same
+    from edgeprof.inspecting import inspect_model
+    from edgeprof.report.inspection import render_inspection
 
     asked = format_name == "json" or output is not None if exact is None else exact
     found = inspect_model(model, shapes=dict(shapes), board=board, exact=asked)

@@ -19,8 +19,8 @@ def command(context: click.Context) -> None:
 @format_option("table", "json")
 def list_command(format_name: str = "table") -> int:
     """List the profiles that ship with edgeprof."""
-    from edgeprof.judging.profiles import list_profiles  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.report.limits import render_profiles  # noqa: PLC0415  the same
+    from edgeprof.judging.profiles import list_profiles
+    from edgeprof.report.limits import render_profiles
 
     click.echo(render_profiles(list_profiles(), format_name))
     return 0
@@ -31,8 +31,8 @@ def list_command(format_name: str = "table") -> int:
 @format_option("table", "json")
 def show_command(name: str, format_name: str) -> int:
     """Show each limit of a profile with its source."""
-    from edgeprof.judging.profiles import load_profile  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.report.limits import render_profile  # noqa: PLC0415  the same
+    from edgeprof.judging.profiles import load_profile
+    from edgeprof.report.limits import render_profile
 
     click.echo(render_profile(load_profile(name), format_name))
     return 0

@@ -129,8 +129,8 @@ def trust_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _trust(context: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001  click's signature
     if value:
-        from edgeprof.cli.guarded import say  # noqa: PLC0415  only where it is given
-        from edgeprof.configuration import Person, answered_by  # noqa: PLC0415  the same
+        from edgeprof.cli.guarded import say
+        from edgeprof.configuration import Person, answered_by
 
         context.with_resource(answered_by(Person(lambda _question: True, lambda text: say(f"edgeprof: {text}"))))
 
@@ -144,7 +144,7 @@ def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _writable(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
     if value is not None:
-        from edgeprof.store import check_writable  # noqa: PLC0415  only where something is written
+        from edgeprof.store import check_writable
 
         check_writable(value)
     return value
@@ -153,7 +153,7 @@ def _writable(_ctx: click.Context, _param: click.Parameter, value: Path | None) 
 def show(draw: Callable[[str], str], format_name: str, output: Path | None) -> None:
     """Print what `draw` gives for a format, and write its JSON where that was asked for."""
     if output is not None:
-        from edgeprof.store import write_atomically  # noqa: PLC0415  only where something is written
+        from edgeprof.store import write_atomically
 
         write_atomically(output, draw("json").encode() + b"\n")
     click.echo(draw(format_name))

@@ -171,16 +171,16 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     edgeprof profile model.tflite
     edgeprof profile model.tflite --target sim:nucleo-l4r5zi --limit 'latency_p99_s<50ms' --accept-basis simulated
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.api import exit_code, profile_all  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.battery.spec import parse_battery  # noqa: PLC0415  the same
-    from edgeprof.cli import say_error  # noqa: PLC0415  the same
-    from edgeprof.cli.github import tell_github  # noqa: PLC0415  the same
-    from edgeprof.cli.progress import confirm, progress, somebody_is_there  # noqa: PLC0415  the same
-    from edgeprof.judging.limits import parse_limit  # noqa: PLC0415  the same
-    from edgeprof.power.metrics import Priced  # noqa: PLC0415  the same
-    from edgeprof.profiling.plan import Options  # noqa: PLC0415  the same
-    from edgeprof.profiling.runtime_choice import parse_cpus  # noqa: PLC0415  the same
-    from edgeprof.report import render  # noqa: PLC0415  the same
+    from edgeprof.api import exit_code, profile_all
+    from edgeprof.battery.spec import parse_battery
+    from edgeprof.cli import say_error
+    from edgeprof.cli.github import tell_github
+    from edgeprof.cli.progress import confirm, progress, somebody_is_there
+    from edgeprof.judging.limits import parse_limit
+    from edgeprof.power.metrics import Priced
+    from edgeprof.profiling.plan import Options
+    from edgeprof.profiling.runtime_choice import parse_cpus
+    from edgeprof.report import render
 
     signal.signal(signal.SIGTERM, _interrupt)
     options = Options(
@@ -219,7 +219,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
 
 def _broken_off(results: list[Result], format_name: str) -> list[EdgeprofError]:
     """Return why runs ended early, for formats that have no place for it."""
-    from edgeprof.errors import EdgeprofError  # noqa: PLC0415  only here
+    from edgeprof.errors import EdgeprofError
 
     shown = [] if format_name == "table" else results
     return [EdgeprofError(w.text, hint=w.advice) for r in shown for w in r.warnings if w.code == "broken-off"]

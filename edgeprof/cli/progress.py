@@ -29,7 +29,7 @@ _drawn: list[Progress] = []
 
 def confirm(question: str) -> bool:
     """Ask a person on the terminal; no is the default."""
-    import click  # noqa: PLC0415  only when something is asked
+    import click
 
     for bars in _drawn:
         bars.stop()
@@ -81,8 +81,8 @@ def _say(target: str, plan: Plan, event: Event) -> None:
 
 @contextmanager
 def _bars(targets: Sequence[str]) -> Iterator[OnEvent]:
-    from rich.console import Console  # noqa: PLC0415  only on a terminal
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415  the same
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     named, doing = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[doing]}"))
     columns = (named, BarColumn(), doing, TimeElapsedColumn())

@@ -32,9 +32,9 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     edgeprof readiness last
     edgeprof readiness result.json --for mobile --format markdown
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.answers import readiness  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.judging.readiness import exit_code  # noqa: PLC0415  the same
-    from edgeprof.report.readiness import render_readiness  # noqa: PLC0415  the same
+    from edgeprof.answers import readiness
+    from edgeprof.judging.readiness import exit_code
+    from edgeprof.report.readiness import render_readiness
 
     named = given["deployments"]
     report = readiness(given["path"], named, board=given["board"], accept_basis=given["accepted"])

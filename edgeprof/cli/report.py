@@ -20,8 +20,8 @@ def command(result: Path, format_name: str) -> int:
     edgeprof report last
     edgeprof report result.json --format markdown
     """  # noqa: D301  click's \b keeps the lines apart
-    from edgeprof.api import exit_code, load_result  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.report import render  # noqa: PLC0415  the same
+    from edgeprof.api import exit_code, load_result
+    from edgeprof.report import render
 
     shown = load_result(result)
     click.echo(render([shown], format_name))

@@ -23,8 +23,8 @@ def command(context: click.Context) -> None:
 @format_option("table", "json")
 def list_command(format_name: str = "table") -> int:
     """List named targets, serial ports that are plugged in, and what is always there."""
-    from edgeprof.api import list_targets  # noqa: PLC0415  nothing heavy before the options are right
-    from edgeprof.report.targets import render_targets  # noqa: PLC0415  the same
+    from edgeprof.api import list_targets
+    from edgeprof.report.targets import render_targets
 
     click.echo(render_targets(list_targets(), format_name))
     return 0
@@ -40,7 +40,7 @@ def trust_command(host: str, *, yes: bool) -> int:
     HOST is a name or ssh://[user@]host[:port]. Compare the fingerprint with what the board shows:
     ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
     """
-    from edgeprof.api import offered_key  # noqa: PLC0415  nothing heavy before the options are right
+    from edgeprof.api import offered_key
 
     offered = offered_key(host)
     click.echo(printable(f"{offered.host} shows {offered.algorithm} {offered.fingerprint}"))

@@ -81,7 +81,7 @@ def _agreement(base: Reals, new: Reals, rule: OutputRule) -> float:
 
 def _not_finite(base: Reals, new: Reals) -> str:
     """Return a word on values that are not finite on one side alone, or where none is; empty where all is well."""
-    import numpy as np  # noqa: PLC0415  only where outputs are compared
+    import numpy as np
 
     finite = np.isfinite(base) & np.isfinite(new)
     alike = (base == new) | (np.isnan(base) & np.isnan(new))
@@ -92,7 +92,7 @@ def _not_finite(base: Reals, new: Reals) -> str:
 
 def _size_ratio(base: Reals, new: Reals) -> float | None:
     """Return how many times as large NEW's values are; None where a side is all zeros."""
-    import numpy as np  # noqa: PLC0415  the same
+    import numpy as np
 
     finite = np.isfinite(base) & np.isfinite(new)
     largest = [float(np.abs(side[finite]).max(initial=0.0)) for side in (base, new)]

@@ -178,7 +178,7 @@ def _stored(heard: Heard, graph: Graph, matched: Matched) -> Came:
 
 
 def _one_stored(rows: Sequence[OutputReceived], name: str) -> NDArray[Any] | str:
-    import numpy as np  # noqa: PLC0415  only where outputs are compared
+    import numpy as np
 
     if len({row.shape for row in rows}) > 1:
         return f"{name} gives another shape for each input"
@@ -224,7 +224,7 @@ def _labelled(first: _Pair | ComparedOutput, path: Path) -> dict[str, Any]:
 
 def read_labels(path: Path) -> NDArray[Any]:
     """Read labels: an NPZ with one array or one called `labels`, or a CSV whose last column they are."""
-    from edgeprof.npz import array_of, opened_npz  # noqa: PLC0415  the same
+    from edgeprof.npz import array_of, opened_npz
 
     if path.suffix.lower() == ".npz":
         with opened_npz(path, LARGEST_LABELS_BYTES, WHAT) as npz:
@@ -242,7 +242,7 @@ def read_labels(path: Path) -> NDArray[Any]:
 
 
 def _column(rows: list[list[str]], path: Path) -> NDArray[Any]:
-    import numpy as np  # noqa: PLC0415  the same
+    import numpy as np
 
     texts = [row[-1].strip() for row in rows]
     if texts and not texts[0].lstrip("+-").isdigit():
@@ -303,7 +303,7 @@ def _finding(
 
 def quality_metrics(quality: Quality) -> dict[str, Metric]:
     """Return the figures of NEW's outputs under the registry's names."""
-    from edgeprof.records.result import Metric  # noqa: PLC0415  only with outputs
+    from edgeprof.records.result import Metric
 
     found = {}
     far, scored = quality.distance, quality.new
@@ -324,6 +324,6 @@ def quality_metrics(quality: Quality) -> dict[str, Metric]:
 
 def accuracy_metric(scored: Scores, basis: Basis) -> Metric:
     """Return the accuracy as a figure."""
-    from edgeprof.records.result import Metric  # noqa: PLC0415  only with labels
+    from edgeprof.records.result import Metric
 
     return Metric(value=scored.accuracy_ratio, basis=basis, count=scored.labels, method="top-1 against --labels")

@@ -32,7 +32,7 @@ Z_95 = 1.96
 
 def real_values(stored: NDArray[Any], scale: float | None, zero_point: int | None) -> Reals:
     """Return real values: of a quantised tensor `scale * (stored - zero_point)`, of any other the values."""
-    import numpy as np  # noqa: PLC0415  only where outputs are compared
+    import numpy as np
 
     values = stored.astype(np.float64)
     return values if scale is None else scale * (values - (zero_point or 0))
@@ -40,7 +40,7 @@ def real_values(stored: NDArray[Any], scale: float | None, zero_point: int | Non
 
 def stored_values(real: NDArray[Any], tensor: InputTensor) -> NDArray[Any]:
     """Return what a tensor stores for real values: rounded to the nearest code and clipped, or as floats."""
-    import numpy as np  # noqa: PLC0415  the same
+    import numpy as np
 
     kind = np.dtype(tensor.dtype)
     if kind.kind not in "iu":
@@ -56,7 +56,7 @@ def stored_values(real: NDArray[Any], tensor: InputTensor) -> NDArray[Any]:
 
 def distance(base: Sequence[Reals], new: Sequence[Reals], *, classes: bool) -> OutputDistance:
     """Compare outputs of the same shapes, one array an output; `classes`: the only output is one score a class."""
-    import numpy as np  # noqa: PLC0415  the same
+    import numpy as np
 
     flat = [(one.reshape(len(one), -1), other.reshape(len(other), -1)) for one, other in zip(base, new, strict=True)]
     whole, whole_new = (np.concatenate([pair[side] for pair in flat], axis=1) for side in (0, 1))
@@ -80,7 +80,7 @@ def distance(base: Sequence[Reals], new: Sequence[Reals], *, classes: bool) -> O
 
 def agreement(base: Reals, new: Reals, *, classes: bool) -> int:
     """Return how many inferences have the same class, or how many elements are close."""
-    import numpy as np  # noqa: PLC0415  the same
+    import numpy as np
 
     if classes:
         return int((top_classes(base) == top_classes(new)).sum())
@@ -96,7 +96,7 @@ def least_cosine(base: Reals, new: Reals) -> float | None:
     What is not finite on both alike is left out. Inferences in which both sides are within 1 % of the largest value of
     all are equal: the direction of what is left there is noise. One side of zeros has a cosine of 0.
     """
-    import numpy as np  # noqa: PLC0415  the same
+    import numpy as np
 
     finite = np.isfinite(base) & np.isfinite(new)
     alike = (base == new) | (np.isnan(base) & np.isnan(new))
@@ -114,7 +114,7 @@ def least_cosine(base: Reals, new: Reals) -> float | None:
 
 def top_classes(scores: Reals) -> NDArray[np.intp]:
     """Return the class of each row: the first of the largest; with one score a row, 1 from 0.5 on."""
-    import numpy as np  # noqa: PLC0415  the same
+    import numpy as np
 
     rows = scores.reshape(len(scores), -1)
     if rows.shape[1] == 1:
@@ -139,7 +139,7 @@ def scores(outputs: Reals, labels: NDArray[np.intp]) -> Scores:
 
 def f1_macro(found: NDArray[np.intp], labels: NDArray[np.intp]) -> float:
     """Return the mean over the classes that occur in labels or answers of 2·tp / (2·tp + fp + fn)."""
-    import numpy as np  # noqa: PLC0415  the same
+    import numpy as np
 
     each = []
     for name in np.union1d(found, labels):
@@ -161,7 +161,7 @@ def auc(score: Reals, positive: NDArray[np.bool_]) -> float | None:
 
     By the sum of ranks: (R - p(p + 1)/2) / (p·n), the Mann-Whitney statistic over p·n (Hanley and McNeil 1982).
     """
-    import numpy as np  # noqa: PLC0415  the same
+    import numpy as np
 
     positives = int(positive.sum())
     negatives = len(positive) - positives
@@ -216,7 +216,7 @@ def guarded(drop: AccuracyDrop, guard: Guard, labels: int) -> GuardVerdict:
 
 def checked_labels(labels: NDArray[Any], wanted: int, classes: int, name: str) -> NDArray[np.intp]:
     """Return the labels as whole numbers; what does not fit the outputs is refused."""
-    import numpy as np  # noqa: PLC0415  the same
+    import numpy as np
 
     if labels.ndim != 1 or labels.dtype.kind not in "iufb" or (labels.dtype.kind == "f" and (labels % 1 != 0).any()):
         raise UsageError(

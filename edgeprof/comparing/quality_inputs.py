@@ -85,7 +85,7 @@ def _base_values(
     base: Graph, orders: Sequence[tuple[InputTensor, ...]], seed: int, given: Path | None, most: int
 ) -> tuple[str, dict[str, NDArray[Any]], list[str]]:
     """Return where BASE's values come from, and the real ones by name."""
-    import numpy as np  # noqa: PLC0415  only where outputs are compared
+    import numpy as np
 
     facts, notes = input_facts(base), list[str]()
     if given is not None:
@@ -104,7 +104,7 @@ def _base_values(
 def _matched(
     base: Graph, new: Graph, order: Sequence[InputTensor], real: dict[str, NDArray[Any]], source: str, drawn: list[str]
 ) -> Matched:
-    import numpy as np  # noqa: PLC0415  the same
+    import numpy as np
 
     notes = list(drawn)
     settled = {tensor.name: settled_shape(tensor) for tensor in model_inputs(new)}
@@ -132,7 +132,7 @@ def _in_order(base: Sequence[InputTensor], new: Sequence[InputTensor]) -> tuple[
 
 def _inferences(facts: Sequence[InputTensor], shapes: dict[str, tuple[int, ...]], most: int) -> int:
     """Return how many random inferences are made: 16, fewer of large inputs, which a board has to be sent."""
-    import numpy as np  # noqa: PLC0415  the same
+    import numpy as np
 
     one = sum(prod(shapes[t.name]) * np.dtype(t.dtype).itemsize for t in facts)
     return max(FEWEST_INFERENCES, min(most, MOST_BYTES // max(1, one)))
@@ -144,7 +144,7 @@ def _real(values: NDArray[Any], facts: InputTensor) -> NDArray[Any]:
 
 def _drawn(chance: Any, tensors: Sequence[InputTensor], shape: tuple[int, ...], notes: list[str]) -> NDArray[Any]:  # noqa: ANN401  numpy's generator
     """Return real values: from the codes of a model that quantises, uniform in [-1, 1) where none does."""
-    import numpy as np  # noqa: PLC0415  the same
+    import numpy as np
 
     quantised = next((facts for facts in tensors if facts.scale is not None), None)
     whole = next((facts for facts in tensors if np.dtype(facts.dtype).kind in "iu"), None)

@@ -99,7 +99,7 @@ def _matched_all(graphs: Sequence[Graph], seed: int, wanted: Wanted, most: int) 
 
 def _written(matched: Sequence[Matched | str], paths: Sequence[Path], folder: Path, seed: int) -> list[Path | None]:
     """Write the inputs of each model; the name is what the results call them."""
-    import numpy as np  # noqa: PLC0415  only where outputs are compared
+    import numpy as np
 
     files: list[Path | None] = [None] * len(paths)
     shared = [(at, one) for at, one in enumerate(matched, start=1) if not isinstance(one, str)]

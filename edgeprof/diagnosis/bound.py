@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgeprof.diagnosis.work import is_weighted, taken
-from edgeprof.inspecting import OPS_PER_MAC, board_peak
+from edgeprof.inspecting import board_peak
+from edgeprof.model.cost import OPS_PER_MAC
 from edgeprof.records.diagnosis import Advice, Ceilings
 from edgeprof.units import format_bytes, format_duration
 

@@ -166,7 +166,7 @@ def _weighted(graph: Graph, operator: Operator, macs: float, kept_in: float, kep
 
 def _kept(graph: Graph, operator: Operator, content: bytes, live: dict[int, NDArray[bool_]]) -> tuple[float, float]:
     """Return the shares of input and output channels that are alive, and note the latter."""
-    import numpy as np  # noqa: PLC0415  heavy, and only for models whose weights are looked at
+    import numpy as np
 
     weights = _weights(graph.tensors[operator.inputs[1]], content)
     if weights is None:
@@ -186,7 +186,7 @@ def _kept(graph: Graph, operator: Operator, content: bytes, live: dict[int, NDAr
 
 def _weights(tensor: Tensor, content: bytes) -> NDArray[bool_] | None:
     """Return where weights are not zero, or None where they do not lie in the file as they are."""
-    import numpy as np  # noqa: PLC0415  heavy, as above
+    import numpy as np
 
     shape = [size or 0 for size in tensor.shape or ()]
     start, size = tensor.constant_offset, prod(shape)

@@ -99,7 +99,7 @@ def vela_estimate(model: Path, config: str, *, timeout_s: float = TIMEOUT_S) -> 
 
 def vela_version() -> str:
     """Return the version of ethos-u-vela; raise RuntimeUnusable where it is not installed."""
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  slow, only where it is asked for
+    from importlib.metadata import PackageNotFoundError, version
 
     try:
         return version("ethos-u-vela")

@@ -48,7 +48,7 @@ def _named() -> tuple[Reachable, ...]:
 
 
 def _serial_ports() -> tuple[Reachable, ...]:
-    from serial.tools.list_ports import comports  # noqa: PLC0415  only here
+    from serial.tools.list_ports import comports
 
     found = []
     for port in sorted(comports()):
@@ -62,9 +62,9 @@ def _serial_ports() -> tuple[Reachable, ...]:
 
 def _emulators() -> tuple[Reachable, ...]:
     """Return each emulated core and board; one whose emulator is not installed says what installs it."""
-    from edgeprof.links.emu import missing_unicorn  # noqa: PLC0415  only here
-    from edgeprof.links.firmware_files import CORES  # noqa: PLC0415  the same
-    from edgeprof.links.qemu import MACHINES, missing_qemu  # noqa: PLC0415  the same
+    from edgeprof.links.emu import missing_unicorn
+    from edgeprof.links.firmware_files import CORES
+    from edgeprof.links.qemu import MACHINES, missing_qemu
 
     counted = "counts instructions, exactly"
     unicorn, qemu = missing_unicorn(), missing_qemu()

@@ -21,7 +21,7 @@ def export(result: Result, tracker: str, place: str, name: str = "edgeprof") -> 
     `place` is a folder or, for MLflow, any tracking URI. Raises UsageError where the tracker's library is not
     installed or refuses the place.
     """
-    from importlib import import_module  # noqa: PLC0415  only here
+    from importlib import import_module
 
     if tracker not in MODULES:
         raise UsageError(f"unknown tracker {tracker!r}", hint=f"known: {', '.join(MODULES)}")

@@ -17,7 +17,7 @@ from edgeprof.firmware.listing import find_port, sources_folder
 from edgeprof.firmware.presets import Tool, read_presets
 from edgeprof.firmware.tools import ToolMissing, found, run_tool
 from edgeprof.firmware.uf2 import check_uf2, copy_to_drive, find_drive, mounted
-from edgeprof.store import cache_folder
+from edgeprof.folders import cache_folder
 from edgeprof.targets import Serial, agree_to, flash_table, named_targets, parse_place, resolve_target
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def serial_port(text: str) -> Serial | None:
 
 
 def _check_url(url: str) -> None:
-    import serial  # noqa: PLC0415  only when a port is named
+    import serial
 
     try:
         serial.serial_for_url(url, do_not_open=True)

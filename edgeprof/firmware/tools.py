@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeprof.errors import LinkError
-from edgeprof.store import state_folder
+from edgeprof.folders import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

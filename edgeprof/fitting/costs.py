@@ -145,7 +145,7 @@ def _timed_by_others(graph: Graph, core: str, clock_hz: float | None, engine: st
 
 
 def _calibrated(graph: Graph, calibrations: Sequence[Calibration]) -> Estimate:
-    from edgeprof.calibration.predicting import predict  # noqa: PLC0415  only for calibrated boards
+    from edgeprof.calibration.predicting import predict
 
     found = predict(graph, calibrations)
     if found.latency_s is None or found.low_s is None or found.high_s is None:
@@ -159,7 +159,7 @@ def _calibrated(graph: Graph, calibrations: Sequence[Calibration]) -> Estimate:
 
 def _npu_cycles(board: Board, evidence: Evidence) -> dict[str, Metric]:
     """Return what vela estimates of a board's Ethos-U, or why it cannot; nothing for boards without one."""
-    from edgeprof.estimate.npu import ethos_u, vela_config, vela_estimate  # noqa: PLC0415  only in fit
+    from edgeprof.estimate.npu import ethos_u, vela_config, vela_estimate
 
     if ethos_u(board) is None:
         return {}
@@ -201,7 +201,7 @@ def life(latency: Estimate, energy: EnergyEstimate, board: Board, battery: Batte
     and no regulator is named, a linear one is taken. A rating of the cell that the estimate breaks is a FAIL and leaves
     no life; one that only the worse end of the interval breaks is a WARN.
     """
-    from edgeprof.battery import battery_of  # noqa: PLC0415  only where a cell is named
+    from edgeprof.battery import battery_of
 
     if (
         energy.energy_j is None or energy.low_j is None or energy.high_j is None
@@ -251,7 +251,7 @@ def _of_cell(middle: BatteryReport, worst: BatteryReport) -> tuple[Finding, ...]
 
 def _regulated(options: BatteryOptions) -> BatteryOptions:
     """Return the options with a linear regulator where one is needed and none is named."""
-    from edgeprof.battery.cells import load_cell  # noqa: PLC0415  the same
+    from edgeprof.battery.cells import load_cell
 
     if options.regulator is not None or options.supply_v is None or options.cell is None:
         return options

@@ -139,7 +139,7 @@ def kept_results(
 
     Also returns notes on those whose model is not at hand.
     """
-    from edgeprof.history.keeping import Filter, entries, kept  # noqa: PLC0415  only with --use-history
+    from edgeprof.history.keeping import Filter, entries, kept
 
     wanted = {board.id for board in boards if board.kind == "mcu"}
     usable: dict[tuple[str, str], tuple[Result, Path | None]] = {}
@@ -158,9 +158,9 @@ def kept_results(
 
 def calibrated_board(target: str, threads: int) -> tuple[Board, Sequence[Calibration]]:
     """Return the board that a calibrated target is, with its calibrations; one without a file has no facts."""
-    from edgeprof.boards import load_board  # noqa: PLC0415  only with --target
-    from edgeprof.calibration.keeping import needed_calibrations  # noqa: PLC0415  the same
-    from edgeprof.targets import board_folders  # noqa: PLC0415  the same
+    from edgeprof.boards import load_board
+    from edgeprof.calibration.keeping import needed_calibrations
+    from edgeprof.targets import board_folders
 
     found = needed_calibrations(target, threads)
     last = found[-1].board

@@ -107,7 +107,7 @@ def _with_files(fit: Fit) -> Fit:
 
 
 def _check_npu(name: str) -> None:
-    from edgeprof.estimate.npu import CONFIGS  # noqa: PLC0415  only where one is named
+    from edgeprof.estimate.npu import CONFIGS
 
     if name not in CONFIGS:
         hint = did_you_mean(name, CONFIGS)
@@ -126,7 +126,7 @@ def battery_options(battery: Life) -> BatteryOptions | None:
     given = given._replace(**read)
     refuse_undeclared(given)
     if given.cell is not None:
-        from edgeprof.battery.cells import load_cell  # noqa: PLC0415  only where one is named
+        from edgeprof.battery.cells import load_cell
 
         load_cell(given.cell)
     return given

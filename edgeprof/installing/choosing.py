@@ -161,7 +161,7 @@ def _choice(row: RuntimeWheel, python: BoardPython) -> Choice:
 
 
 def _numpy_does(row: RuntimeWheel, python: BoardPython) -> bool:
-    from packaging.specifiers import SpecifierSet  # noqa: PLC0415  only where something is to be installed
+    from packaging.specifiers import SpecifierSet
 
     return bool(python.numpy) and SpecifierSet(row.numpy).contains(python.numpy, prereleases=True)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeprof.errors import LinkError
-from edgeprof.store import cache_folder
+from edgeprof.folders import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,8 +60,8 @@ def download(choice: Choice, folder: Path | None = None) -> list[Path]:
 
 def gather(choice: Choice, folder: Path) -> list[Path]:
     """Return the newest wheel in a folder that fits, for each requirement of a choice."""
-    from packaging.requirements import Requirement  # noqa: PLC0415  only where something is to be installed
-    from packaging.utils import canonicalize_name  # noqa: PLC0415  the same
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
 
     if not folder.is_dir():
         raise WheelsUnavailable(f"{folder} is no folder", hint="--wheels names a folder with .whl files")
@@ -95,7 +95,7 @@ def _shown(choice: Choice) -> tuple[str, ...]:
 
 
 def _fitting_wheels(choice: Choice, folder: Path) -> Iterator[tuple[NormalizedName, Version, Path]]:
-    from packaging.utils import InvalidWheelFilename, parse_wheel_filename  # noqa: PLC0415  as above
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
     allowed = _tags(choice)
     for path in sorted(folder.glob("*.whl")):
@@ -108,7 +108,7 @@ def _fitting_wheels(choice: Choice, folder: Path) -> Iterator[tuple[NormalizedNa
 
 
 def _tags(choice: Choice) -> frozenset[Tag]:
-    from packaging.tags import compatible_tags, cpython_tags  # noqa: PLC0415  as above
+    from packaging.tags import compatible_tags, cpython_tags
 
     major, minor = (int(word) for word in choice.python.split("."))
     version = (major, minor)

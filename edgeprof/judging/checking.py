@@ -144,15 +144,15 @@ def _head(path: Path) -> bytes:
 
 
 def _result(path: Path) -> _Seen:
-    from edgeprof.store import kept_result  # noqa: PLC0415  only where a result is checked
+    from edgeprof.store import kept_result
 
     result = kept_result(path)
     return _Seen(replace(_blank(path, "result", result.metrics), status=result.status), never_in(result), result)
 
 
 def _model(path: Path, rules: Sequence[Limit]) -> CheckReport:
-    from edgeprof.model import read_model  # noqa: PLC0415  only where a model is checked
-    from edgeprof.summary.static import model_metrics  # noqa: PLC0415  the same
+    from edgeprof.model import read_model
+    from edgeprof.summary.static import model_metrics
 
     graph = read_model(path, digest_up_to_bytes=_largest_digested_bytes)
     asked = any(limit.metric == "model_compressed_bytes" for limit in rules)
@@ -258,8 +258,8 @@ def _absent(method: str, reason: str) -> Metric:
 
 def _limits_of(name: str) -> Iterator[Limit]:
     """Yield what a board's memory allows at most; edgeprof fit counts runtime, stack and arena too."""
-    from edgeprof.boards import flash_bytes, largest_contiguous_sram_bytes, load_board  # noqa: PLC0415  only for boards
-    from edgeprof.targets import board_folders  # noqa: PLC0415  the same
+    from edgeprof.boards import flash_bytes, largest_contiguous_sram_bytes, load_board
+    from edgeprof.targets import board_folders
 
     board = load_board(name, board_folders())
     flash, sram, ram = flash_bytes(board), largest_contiguous_sram_bytes(board), _ram(board)

@@ -31,10 +31,10 @@ def open_session(
     is asked for a runtime where none works; `macs` of one inference tell how long a small board may be silent.
     """
     if isinstance(target.place, MlperfTiny):
-        from edgeprof.links.mlperf_tiny import open_mlperf_tiny  # noqa: PLC0415  only for such firmware
+        from edgeprof.links.mlperf_tiny import open_mlperf_tiny
 
         return open_mlperf_tiny(target.place.url, target.place.baud, dtr=target.place.dtr, name=target.name)
-    from edgeprof.links.framed import FramedSession  # noqa: PLC0415  only when a board is asked
+    from edgeprof.links.framed import FramedSession
 
     lossy = isinstance(target.place, Serial)
     channel = open_channel(target, board, blobs or {})
@@ -45,28 +45,28 @@ def open_channel(target: Target, board: Board | None, blobs: Mapping[str, bytes]
     """Start or reach the agent and return the way to it."""
     match target.place:
         case Local(python=python):
-            from edgeprof.links.local import open_local  # noqa: PLC0415  each link pays for itself
+            from edgeprof.links.local import open_local
 
             return open_local(python)
         case Sim() as options:
-            from edgeprof.boards import load_board  # noqa: PLC0415  the same
-            from edgeprof.links.sim import SimChannel  # noqa: PLC0415  the same
+            from edgeprof.boards import load_board
+            from edgeprof.links.sim import SimChannel
 
             return SimChannel(board or load_board(options.board), options)
         case Ssh() as place:
-            from edgeprof.links.ssh import open_ssh  # noqa: PLC0415  the same
+            from edgeprof.links.ssh import open_ssh
 
             return open_ssh(place)
         case Serial() as place:
-            from edgeprof.links.serial_port import open_serial  # noqa: PLC0415  the same
+            from edgeprof.links.serial_port import open_serial
 
             return open_serial(place.url, place.baud, dtr=place.dtr)
         case Qemu() as place:
-            from edgeprof.links.qemu import open_qemu  # noqa: PLC0415  the same
+            from edgeprof.links.qemu import open_qemu
 
             return open_qemu(place.board, tuple(blobs.values()))
         case Emu() as place:
-            from edgeprof.links.emu import open_emu  # noqa: PLC0415  the same
+            from edgeprof.links.emu import open_emu
 
             return open_emu(place.core, tuple(blobs.values()))
         case MlperfTiny():

@@ -265,7 +265,7 @@ class Conversation:
 
     def _unreachable(self, reason: str, hint: str | None = None) -> LinkError:
         if self._lossy and not self.channel.last_words():
-            from edgeprof.links.serial_port import line_trouble  # noqa: PLC0415  only for a serial line
+            from edgeprof.links.serial_port import line_trouble
 
             seen, hint = line_trouble(self._reader.noise)
             return BoardUnreachable(f"no agent answered on {self.name}: {seen}", hint=hint)

@@ -35,8 +35,8 @@ class Machine:
     """One board: what its registers answer, and how many instructions it has executed."""
 
     def __init__(self, elf: bytes, core: str, preloaded: bytes) -> None:
-        import unicorn  # noqa: PLC0415  the only place, a process of its own
-        from unicorn import arm_const  # noqa: PLC0415  the same
+        import unicorn
+        from unicorn import arm_const
 
         models = {
             "cortex-m3": arm_const.UC_CPU_ARM_CORTEX_M3,

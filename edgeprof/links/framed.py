@@ -164,7 +164,7 @@ class FramedSession:
         found = RuntimesFound(format=format_name, runtimes=runtimes)
         if all(runtime.works for runtime in runtimes):
             return found
-        from edgeprof.installing import board_python, explained  # noqa: PLC0415  only where one does not work
+        from edgeprof.installing import board_python, explained
 
         return explained(found, board_python(self._identity))
 
@@ -263,7 +263,7 @@ class FramedSession:
             return ""
         if self._installed:
             return f"edgeprof doctor --target {self.name} shows what else would fit there, and why the rest does not"
-        from edgeprof.installing import install_hint  # noqa: PLC0415  only where none works
+        from edgeprof.installing import install_hint
 
         return install_hint(plan.format, self._identity, self.line.capabilities, plan.runtime)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from edgeprof.agent.bundle import agent_bundle
 from edgeprof.errors import BoardUnreachable
+from edgeprof.folders import cache_folder
 from edgeprof.links.pipes import PipeChannel
-from edgeprof.store import cache_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -27,7 +27,7 @@ def firmware_inputs(path: Path | None, seed: int) -> Inputs:
     """Return what a model that is not here is fed: the user's NPZ of one array, or values for each of the suite's."""
     if path is None:
         return Inputs(benchmark_inputs(seed), f"seeded random values (seed {seed})", {}, ())
-    from edgeprof.npz import array_of, opened_npz  # noqa: PLC0415  numpy, only for the user's own inputs
+    from edgeprof.npz import array_of, opened_npz
 
     with opened_npz(path, LARGEST_INPUT_BYTES, "the inputs") as npz:
         arrays = tuple(npz.declared.values())

@@ -64,7 +64,7 @@ class Size(NamedTuple):
 
 def open_mlperf_tiny(port: str, baud: int, *, dtr: Dtr, name: str) -> MlperfTinySession:
     """Open the port of a board with such firmware; it is open until the session is left."""
-    from edgeprof.links.serial_port import open_serial  # noqa: PLC0415  only when a board is asked
+    from edgeprof.links.serial_port import open_serial
 
     return MlperfTinySession(open_serial(port, baud, dtr=dtr), name=name)
 

@@ -34,7 +34,7 @@ POLLED = frozenset({"rfc2217", "loop", "cp2110"})
 
 def open_serial(url: str, baud: int, *, dtr: Dtr = "on") -> SerialChannel:
     """Open a port for this program alone, 8N1 and without flow control; what is wrong with it is told with a remedy."""
-    import serial  # noqa: PLC0415  only when a port is opened
+    import serial
 
     scheme = url.partition("://")[0].lower() if "://" in url else ""
     polled = scheme in POLLED
@@ -129,7 +129,7 @@ class SerialChannel:
         """Write all of it."""
         if self._closed:
             raise BrokenPipeError
-        import serial  # noqa: PLC0415  it is open, so it is imported already
+        import serial
 
         try:
             self._port.write(content)
@@ -206,7 +206,7 @@ def _local_trouble(path: str, error: OSError) -> EdgeprofError:
 
 
 def _plugged_in() -> str:
-    from serial.tools.list_ports import comports  # noqa: PLC0415  only for the message
+    from serial.tools.list_ports import comports
 
     found = [f"{port.device} ({port.product or port.description})" for port in sorted(comports()) if port.vid]
     return f"plugged in: {', '.join(found)}" if found else "no USB serial port is plugged in"

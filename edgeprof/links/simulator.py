@@ -294,7 +294,7 @@ class SimulatedBoard:
                     return self._outputs(message, path)
 
     def _read(self, path: Path, message: wire.Run) -> Graph:
-        from edgeprof.model import read_model  # noqa: PLC0415  only when a pass runs
+        from edgeprof.model import read_model
 
         shapes = {name: tuple(shape) for name, shape in json.loads(message.shapes or "{}").items()}
         graph = read_model(path, shapes, digest=False)
@@ -375,7 +375,7 @@ class SimulatedBoard:
 
     def _warm_up(self, message: wire.Run, graph: Graph, typical: float, batch: int) -> None:
         """Load the model and run it until it is warm; sensors are read from here on."""
-        from edgeprof.model.data_files import needed_bytes  # noqa: PLC0415  only when a pass runs
+        from edgeprof.model.data_files import needed_bytes
 
         self._begin_sensing(message, typical * batch)
         load_s = needed_bytes(graph) / 50e6 + 0.001
@@ -465,9 +465,9 @@ class SimulatedBoard:
     # ── the other passes ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _memory(self, message: wire.Run, graph: Graph) -> bool:
-        from edgeprof.model.arena import greedy_arena_plan  # noqa: PLC0415  only when a pass runs
-        from edgeprof.model.data_files import needed_bytes  # noqa: PLC0415  the same
-        from edgeprof.model.memory import liveness  # noqa: PLC0415  the same
+        from edgeprof.model.arena import greedy_arena_plan
+        from edgeprof.model.data_files import needed_bytes
+        from edgeprof.model.memory import liveness
 
         if self._board.kind == "linux":
             alive, size = liveness(graph).lower_bound_bytes, needed_bytes(graph)
@@ -494,11 +494,11 @@ class SimulatedBoard:
         return True
 
     def _real_outputs(self, message: wire.Run, path: Path) -> Iterator[wire.Output]:
-        from edgeprof.diagnosis.int8_kernels import PRECISE  # noqa: PLC0415  only for outputs
-        from edgeprof.links.framed import FramedSession  # noqa: PLC0415  it imports this package's links
-        from edgeprof.links.local import open_local  # noqa: PLC0415  the same
-        from edgeprof.records.events import OutputReceived, PassEnded  # noqa: PLC0415  only for outputs
-        from edgeprof.records.result import Pass, Plan  # noqa: PLC0415  the same
+        from edgeprof.diagnosis.int8_kernels import PRECISE
+        from edgeprof.links.framed import FramedSession
+        from edgeprof.links.local import open_local
+        from edgeprof.records.events import OutputReceived, PassEnded
+        from edgeprof.records.result import Pass, Plan
 
         shapes = {name: tuple(shape) for name, shape in json.loads(message.shapes or "{}").items()}
         # The board is another processor: what this one's int8 kernels get wrong without VNNI is none of its outputs.

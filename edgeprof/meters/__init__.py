@@ -50,19 +50,19 @@ def open_meter(address: str | MeterAddress) -> Meter:
     parsed = parse_meter(address) if isinstance(address, str) else address
     match parsed:
         case Ppk2Address():
-            from edgeprof.meters.ppk2 import Ppk2  # noqa: PLC0415  each instrument pays for itself
+            from edgeprof.meters.ppk2 import Ppk2
 
             return Ppk2(parsed, source)
         case Lpm01aAddress():
-            from edgeprof.meters.lpm01a import Lpm01a  # noqa: PLC0415  the same
+            from edgeprof.meters.lpm01a import Lpm01a
 
             return Lpm01a(parsed, source)
         case JoulescopeAddress():
-            from edgeprof.meters.joulescope import Joulescope  # noqa: PLC0415  the same
+            from edgeprof.meters.joulescope import Joulescope
 
             return Joulescope(parsed, source)
         case HwmonAddress():
-            from edgeprof.meters.hwmon import Hwmon  # noqa: PLC0415  the same
+            from edgeprof.meters.hwmon import Hwmon
 
             return Hwmon(parsed, source)
         case _:

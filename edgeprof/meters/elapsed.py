@@ -46,7 +46,7 @@ def losses_by_time(arrivals: Arrivals, rate_hz: float, *, quantum: int, threshol
     five seconds before and after; it must rise by the threshold. A slow drift between the two clocks is taken out first
     by the median of the delay's differences over 0.3 s.
     """
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     count = arrivals.sample_count
     if len(count) == 0:
@@ -73,7 +73,7 @@ def losses_by_time(arrivals: Arrivals, rate_hz: float, *, quantum: int, threshol
 
 def _least(late: Floats, bins: Counts) -> Floats:
     """Return the least delay of each bin, infinite where nothing arrived."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     least = np.full(int(bins[-1]) + 1, np.inf)
     np.minimum.at(least, bins, late)
@@ -82,7 +82,7 @@ def _least(late: Floats, bins: Counts) -> Floats:
 
 def _drift(least: Floats) -> float:
     """Return the usual growth of the delay a bin."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     later, earlier = least[DRIFT_BINS:], least[: max(0, len(least) - DRIFT_BINS)]
     both = np.isfinite(later) & np.isfinite(earlier)
@@ -92,7 +92,7 @@ def _drift(least: Floats) -> float:
 
 def _rises(least: Floats) -> Floats:
     """Return by how much the least delay after each bin is above the least up to it; -infinite near the ends."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     window, settled = round(WINDOW_S / BIN_S), round(SETTLED_S / BIN_S)
     padded = np.pad(least, window, constant_values=np.inf)
@@ -107,7 +107,7 @@ def _rises(least: Floats) -> Floats:
 
 def _last_before(late: Floats, bins: Counts, place: int, missing: int) -> int:
     """Return the last arrival that is not late yet."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     window = round(WINDOW_S / BIN_S)
     near = np.flatnonzero((bins > place - window) & (bins <= place + window))

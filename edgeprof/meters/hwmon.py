@@ -134,7 +134,7 @@ class Hwmon:
 
     def stop(self) -> Recording:
         """End the recording and return it; a reading that failed is a gap."""
-        import numpy as np  # noqa: PLC0415  heavy
+        import numpy as np
 
         if self._thread is None:
             raise UsageError("a meter is stopped after it was started")

@@ -170,7 +170,7 @@ def _real_driver() -> Driver:
 
 def _recording(current: list[Block], voltage: list[Block], gate: list[Block], facts: Facts) -> Recording:
     """Lay the three streams over each other by the instrument's own count; NaN where one has nothing."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     if not current or not voltage:
         raise BoardUnreachable(
@@ -208,7 +208,7 @@ def _behind(block: Block) -> int:
 
 
 def _laid_out(blocks: list[Block], first: int, count: int) -> Floats:
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     values = np.full(count, np.nan)
     for block in blocks:
@@ -220,6 +220,6 @@ def _laid_out(blocks: list[Block], first: int, count: int) -> Floats:
 
 def _unpacked(block: Block) -> Block:
     """Return an input's bits, of which the driver gives eight a byte, the first one lowest."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     return block._replace(values=np.unpackbits(np.asarray(block.values, np.uint8), bitorder="little"))

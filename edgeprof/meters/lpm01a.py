@@ -102,7 +102,7 @@ class Lpm01a:
         return self._record(self._line.stop())
 
     def _record(self, captured: Captured) -> Recording:
-        import numpy as np  # noqa: PLC0415  heavy
+        import numpy as np
 
         begin = captured.content.find(b"ack start") + len(b"ack start")
         begin += len(captured.content[begin:]) - len(captured.content[begin:].lstrip(b"\r\n"))
@@ -160,7 +160,7 @@ def _ask(channel: SerialChannel, command: str) -> bytes:
 
 def _marker_bits(stream: Stream) -> Bits:
     """Return bit 0 for each sample: it changes at each event."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     bits = np.zeros(len(stream.values) + 1, np.uint8)
     for mark in stream.marks:

@@ -55,7 +55,7 @@ class Stream(NamedTuple):
 
 def read_text(content: bytes) -> Stream:
     """Return the samples of a text stream."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     data = np.frombuffer(content, np.uint8)
     line_ends = np.flatnonzero(data == ord("\n"))
@@ -80,7 +80,7 @@ def read_text(content: bytes) -> Stream:
 
 def _sample_lines(data: Bytes, starts: Counts, ends: Counts) -> tuple[Bytes, NDArray[np.bool_]]:
     """Return seven bytes of each line, shape [n, 7], and which lines are a sample."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     lengths = ends - starts
     places = np.minimum(starts[:, None] + np.arange(LINE_BYTES), len(data) - 1)
@@ -93,7 +93,7 @@ def _sample_lines(data: Bytes, starts: Counts, ends: Counts) -> tuple[Bytes, NDA
 
 
 def _decimals(rows: Bytes) -> Floats:
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     digits = rows.astype(np.int64) - ord("0")
     mantissa = digits[:, :4] @ np.array([1000, 100, 10, 1])
@@ -124,7 +124,7 @@ def read_binary(content: bytes) -> Stream:
     Between packets there must be whole samples. An odd byte there means that one was torn, and as nothing says where,
     all that came between these two packets becomes a gap.
     """
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     pieces: list[Floats] = []
     ends: list[Counts] = []
@@ -152,7 +152,7 @@ def read_binary(content: bytes) -> Stream:
 
 def _binary_piece(content: bytes, start: int, stop: int) -> tuple[Floats, Counts, bool]:
     """Return the samples of some bytes, NaN if they cannot be told apart, and whether that is so."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     count = (stop - start) // 2
     words = np.frombuffer(content, ">u2", count, start)

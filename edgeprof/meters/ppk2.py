@@ -99,7 +99,7 @@ class Ppk2:
         return self._record(self._line.stop())
 
     def _record(self, captured: Captured) -> Recording:
-        import numpy as np  # noqa: PLC0415  heavy
+        import numpy as np
 
         decoded = decode(captured.content)
         table = amps_table(self._calibration, self._address.voltage_v)
@@ -149,7 +149,7 @@ def _refuse_damaged(calibration: Calibration, port: str) -> None:
 
 def _words_at(decoded: Decoded, ends: Counts) -> Counts:
     """Return how many words were complete at these byte offsets."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     if not decoded.run_start_bytes:
         return np.zeros(len(ends), np.int64)
@@ -163,7 +163,7 @@ def _words_at(decoded: Decoded, ends: Counts) -> Counts:
 
 def _accuracy(ranges: Counts, amps: Floats, voltage_v: float) -> Accuracy | None:
     """Return the maker's accuracy of the ranges that were used: the gain by charge, the step by time."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     charge = np.bincount(ranges, np.nan_to_num(np.abs(amps)), minlength=8)[:RANGES]
     time_share = np.bincount(ranges, minlength=8)[:RANGES]

@@ -114,7 +114,7 @@ def amps_table(calibration: Calibration, voltage_v: float) -> Floats:
 
     With x = (4 ADC - O) 1.8/163840 / R the current is UG (x (GS x + GI) + S V + I), each constant of the range.
     """
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     table = np.full((8, 1 << 14), np.nan)
     reading = np.arange(1 << 14, dtype=np.float64) * 4
@@ -144,7 +144,7 @@ class Decoded(NamedTuple):
 
 def decode(content: bytes) -> Decoded:
     """Return the words of a byte stream, in which bytes may be lost or wrong anywhere."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     runs = list(_runs(content))
     gap_before, missing, starts, firsts = [], [], [], []
@@ -171,7 +171,7 @@ def _runs(content: bytes) -> Iterator[tuple[int, Words]]:
     words around may be made of two: one before it with the next one's last byte, one behind it with a byte before. And
     one more before it: where a logic byte stands in the counter's place, an idle one reads 0, which follows 63.
     """
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     at = _first_word(content, 0)
     torn = False
@@ -188,7 +188,7 @@ def _runs(content: bytes) -> Iterator[tuple[int, Words]]:
 
 def _steady_length(words: Words) -> int:
     """Return after how many words a counter is not the next one."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     for start in range(0, len(words), PIECE):
         counters = words[start : start + PIECE + 1] >> 18 & 63
@@ -200,7 +200,7 @@ def _steady_length(words: Words) -> int:
 
 def _first_word(content: bytes, at: int) -> int | None:
     """Return the first byte offset from which several words have counters that follow each other."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     reach = 4 * SURE_WORDS
     while len(content) - at >= reach:

@@ -105,7 +105,7 @@ class Gaps(NamedTuple):
 
 def make_gaps(missing_before: dict[int, int]) -> Gaps:
     """Return gaps from a map of received sample to how many are missing before it."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     places = sorted(place for place, missing in missing_before.items() if missing)
     return Gaps(np.array(places, np.int64), np.array([missing_before[place] for place in places], np.int64))
@@ -113,7 +113,7 @@ def make_gaps(missing_before: dict[int, int]) -> Gaps:
 
 def count_with_gaps(received: Counts, gaps: Gaps) -> Counts:
     """Return how many samples there were when so many had been received: a gap counts with the sample behind it."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     passed = np.concatenate([[0], np.cumsum(gaps.missing)])
     counted: Counts = received + passed[np.searchsorted(gaps.before, received, side="left")]
@@ -122,7 +122,7 @@ def count_with_gaps(received: Counts, gaps: Gaps) -> Counts:
 
 def spread_out(received: Floats, gaps: Gaps) -> Floats:
     """Return the samples with NaN where some are missing."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     if not len(gaps.before):
         return received
@@ -131,7 +131,7 @@ def spread_out(received: Floats, gaps: Gaps) -> Floats:
 
 def hold_bits(received: Bits, gaps: Gaps) -> Bits:
     """Return the logic bits with the last known ones where some are missing."""
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     if not len(gaps.before):
         return received
@@ -191,7 +191,7 @@ def assemble(
     `quantum` and `threshold` are of the elapsed time, in samples; without a threshold it is not asked. Raises
     `BoardUnreachable` where there is not one sample, though the instrument is there.
     """
-    import numpy as np  # noqa: PLC0415  heavy
+    import numpy as np
 
     if len(received.amps) == 0 and not received.lost:
         raise BoardUnreachable(

@@ -97,7 +97,7 @@ def _read(memory: mmap.mmap, path: Path, shapes: Mapping[str, tuple[int, ...]] |
 
 def _read_format(memory: mmap.mmap, path: Path, shapes: Mapping[str, tuple[int, ...]] | None) -> Graph:
     if memory[4:8] == b"TFL3":
-        from edgeprof.model.tflite import read_tflite  # noqa: PLC0415 (each reader only where its format is met)
+        from edgeprof.model.tflite import read_tflite
 
         try:
             return read_tflite(memory, written(path.name), shapes)
@@ -108,6 +108,6 @@ def _read_format(memory: mmap.mmap, path: Path, shapes: Mapping[str, tuple[int, 
             raise ModelInvalid(f"{path} is {what}; a .tflite or .onnx file is wanted", hint=hint)
     if memory[4:8] in {b"ET12", b"ET11"}:
         raise ModelInvalid(f"{path} is an ExecuTorch program; a .tflite or .onnx file is wanted")
-    from edgeprof.model.onnx import read_onnx  # noqa: PLC0415 (the same)
+    from edgeprof.model.onnx import read_onnx
 
     return read_onnx(memory, path, shapes)

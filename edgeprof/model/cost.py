@@ -15,6 +15,9 @@ from edgeprof.model.constants import Constants, constant_size, find_constants, p
 from edgeprof.model.graph import Body, Graph, Operator, Subgraph, bodies, tensor_bytes
 from edgeprof.model.macs import operator_macs
 
+OPS_PER_MAC = 2
+"""A multiply-accumulate is one multiplication and one addition."""
+
 _largest = 2**63 - 1
 _longest_name = 40
 

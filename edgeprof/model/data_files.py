@@ -217,7 +217,7 @@ def whole_sha256(model_sha256: str, files: Sequence[DataFile]) -> str:
         return model_sha256
     if not all(file.sha256 for file in counted):
         return ""
-    import hashlib  # noqa: PLC0415 (loading OpenSSL takes longer than reading a small model)
+    import hashlib
 
     lines = "".join(f"{digest}\n" for digest in (model_sha256, *(file.sha256 for file in counted)))
     return hashlib.sha256(lines.encode()).hexdigest()
@@ -235,7 +235,7 @@ def with_digests(graph: Graph, path: Path) -> Graph:
 
 
 def _sha256(path: Path) -> str:
-    import hashlib  # noqa: PLC0415 (the same)
+    import hashlib
 
     try:
         with path.open("rb") as file:

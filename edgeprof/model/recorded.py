@@ -45,7 +45,7 @@ def recorded_arena_bytes(path: Path, *, python: str = sys.executable, timeout_s:
 
     `python` is an interpreter that has the tflite-micro wheel.
     """
-    import subprocess  # noqa: PLC0415 (its import takes as long as reading a small model)
+    import subprocess
 
     if python == sys.executable and find_spec("tflite_micro") is None:
         return RecordedArena(reason=_not_installed)

@@ -54,7 +54,7 @@ def read_tflite(memory: mmap.mmap | bytes, name: str, shapes: Mapping[str, tuple
     Raises ModelInvalid for a damaged file, ModelUnsupported for one that is too large to be read safely and
     UsageError for `shapes` that do not fit its inputs.
     """
-    from edgeprof.model.tflite_shapes import resolve  # noqa: PLC0415 (needed here only, and the import is not free)
+    from edgeprof.model.tflite_shapes import resolve
 
     reader = _Reader(memory)
     bodies, warnings = resolve(reader.bodies(), shapes or {}, reader.values)

@@ -188,7 +188,7 @@ def _row(given: OutputTensor, wanted: OutputTensor, kind: OutputKind, tolerance:
 
 
 def _unequal_row(given: OutputTensor, wanted: OutputTensor, kind: OutputKind, tolerance: int, oracle: str) -> _Row:
-    import numpy as np  # noqa: PLC0415  only where bytes differ
+    import numpy as np
 
     stored = _numbers(np, wanted.dtype)
     if stored is None or len(wanted.content) % stored.itemsize:

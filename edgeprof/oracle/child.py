@@ -60,8 +60,8 @@ def main(arguments: list[str]) -> int:
 
 def tflite_micro(path: str, _inputs: list[dict[str, Any]]) -> Engine:
     """Load a model into TFLM, as it runs on microcontrollers."""
-    import numpy as np  # noqa: PLC0415  the wheel needs it
-    from tflite_micro import runtime  # noqa: PLC0415  only where it is asked for
+    import numpy as np
+    from tflite_micro import runtime
 
     arena_bytes = max(SMALLEST_ARENA_BYTES, 4 * os.stat(path).st_size)  # noqa: PTH116  quicker than pathlib's import
     interpreter = runtime.Interpreter.from_file(path, arena_size=arena_bytes)
@@ -75,8 +75,8 @@ def tflite_micro(path: str, _inputs: list[dict[str, Any]]) -> Engine:
 
 def litert(path: str, inputs: list[dict[str, Any]]) -> Engine:
     """Load a model into LiteRT with its reference kernels: no XNNPACK, no optimised ones."""
-    import numpy as np  # noqa: PLC0415  the wheel needs it
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType  # noqa: PLC0415  only where it is asked for
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(model_path=path, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1)
     for entry, tensor in zip(interpreter.get_input_details(), inputs, strict=True):
@@ -99,7 +99,7 @@ ENGINES: dict[str, Callable[[str, list[dict[str, Any]]], Engine]] = {"tflite-mic
 
 
 def _version(distribution: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  once the runtime is there
+    from importlib.metadata import PackageNotFoundError, version
 
     try:
         return version(distribution)

@@ -75,8 +75,8 @@ def oracle_outputs(
 
     `python` is an interpreter that has one of them. A damaged model is told as the reason, too.
     """
-    from edgeprof.errors import EdgeprofError  # noqa: PLC0415  only where the model cannot be read
-    from edgeprof.model import read_model  # noqa: PLC0415  only here
+    from edgeprof.errors import EdgeprofError
+    from edgeprof.model import read_model
 
     try:
         graph = read_model(model, digest=False)
@@ -136,7 +136,7 @@ def _named(outputs: tuple[OutputTensor, ...], names: tuple[str, ...]) -> tuple[O
 
 def _ask(engine: Engine, model: Path, request: bytes, python: str, timeout_s: float) -> _Answered | str:
     """Run the child to its end; a text is why it has no answer."""
-    import subprocess  # noqa: PLC0415 (its import takes as long as reading a small model)
+    import subprocess
 
     # -P: modules of this package beside the child are not to be taken for others of the same name.
     command = [python, "-P", str(CHILD), engine, str(model)]
@@ -212,8 +212,8 @@ def can_be_checked(graph: Graph | None) -> bool:
 
 def seeded_inferences(graph: Graph, *, emulated: bool) -> int:
     """Return how many random inferences are checked: 3, fewer where their bytes would be long on a serial line."""
-    from edgeprof.inputs import model_inputs, settled_shape  # noqa: PLC0415  it reads no file for this
-    from edgeprof.model.graph import type_bits  # noqa: PLC0415  the same
+    from edgeprof.inputs import model_inputs, settled_shape
+    from edgeprof.model.graph import type_bits
 
     one = sum(prod(settled_shape(t)) * type_bits.get(t.dtype, 8) // 8 for t in model_inputs(graph))
     fitting = SEEDED_INFERENCES if emulated or not one else MOST_SERIAL_BYTES // one

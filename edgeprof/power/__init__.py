@@ -20,7 +20,7 @@ def energy_of_file(
     EEMBC trace, or the whole recording as one window, which is told. Raises UsageError for what cannot be read or
     makes no sense, naming file and line.
     """
-    from edgeprof.power.options import EnergyOptions  # noqa: PLC0415  numpy is imported when a trace is at hand
-    from edgeprof.power.recordings import energy_of_recording  # noqa: PLC0415  the same
+    from edgeprof.power.options import EnergyOptions
+    from edgeprof.power.recordings import energy_of_recording
 
     return energy_of_recording(trace, markers, options or EnergyOptions())

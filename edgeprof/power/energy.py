@@ -32,6 +32,8 @@ MIXED_RATIO = 0.1
 """Idle is not one state where its mean is this share of active above idle away from its median."""
 FEWEST_STEPS = 3
 """How many quantisation steps active power must lie above idle."""
+ROUNDING_RATIO = 1e-9
+"""Of a window: a gap that is smaller is what sums of times are rounded by."""
 EQUAL_RATIO = 1e-9
 """Of the gross energy: what sums of equal samples differ by."""
 

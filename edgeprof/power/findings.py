@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeprof.power.metrics import ROUNDING_RATIO
+from edgeprof.power.energy import ROUNDING_RATIO
 from edgeprof.records.result import Warned
 from edgeprof.units import format_value
 

@@ -70,8 +70,8 @@ def _report(
     idle_state: str,
     priced: Priced,
 ) -> EnergyReport:
-    from edgeprof.power.trace import period_s  # noqa: PLC0415  the same
-    from edgeprof.power.windows import sample_windows  # noqa: PLC0415  numpy is imported when a trace is at hand
+    from edgeprof.power.trace import period_s
+    from edgeprof.power.windows import sample_windows
 
     measured = next((one for one in measurement.passes if one.kind == "energy"), None)
     if measured is None:
@@ -97,7 +97,7 @@ def _report(
 
 
 def _own_trace(measured: PassMeasurement) -> PowerTrace:
-    from edgeprof.power.onboard import NoTrace, onboard_trace  # noqa: PLC0415  numpy, the same
+    from edgeprof.power.onboard import NoTrace, onboard_trace
 
     found = onboard_trace(measured.sensors)
     if isinstance(found, NoTrace):
@@ -117,10 +117,10 @@ def _aligned(
 
     A reading of the board's own sensors may be as old as the one before it: a period at both ends is the guard's.
     """
-    from edgeprof.power import alignment as by  # noqa: PLC0415  numpy, the same
-    from edgeprof.power.burst import by_burst  # noqa: PLC0415  numpy, the same
-    from edgeprof.power.trace import period_s  # noqa: PLC0415  the same
-    from edgeprof.power.windows import marker_windows  # noqa: PLC0415  the same
+    from edgeprof.power import alignment as by
+    from edgeprof.power.burst import by_burst
+    from edgeprof.power.trace import period_s
+    from edgeprof.power.windows import marker_windows
 
     period, (brackets, instrument) = period_s(trace), clocks
     if trace.clock == "agent" and not timeless:
@@ -157,7 +157,7 @@ def _by_marker(
     trace: PowerTrace, marked: Marked, windows: Sequence[Window], *, timeless: bool
 ) -> tuple[tuple[Window, ...], Alignment]:
     """Return the marker's windows, which are like those that the agent ran, with the inferences that it counted."""
-    from edgeprof.power.alignment import Alignment  # noqa: PLC0415  numpy, the same
+    from edgeprof.power.alignment import Alignment
 
     pairs = zip(marked.windows, windows, strict=True)
     merged = tuple(edge._replace(inferences=window.inferences) for edge, window in pairs)
@@ -192,7 +192,7 @@ def _differ(marked_s: float, ran_s: float, error_s: float) -> bool:
 
 def _fit_of_offsets(measured: PassMeasurement, windows: Sequence[Window]) -> ClockFit | None:
     """Return a fit by the two offsets that are kept of a pass: before its first and after its last window."""
-    from edgeprof.power.alignment import Bracket, fit_clock  # noqa: PLC0415  numpy, the same
+    from edgeprof.power.alignment import Bracket, fit_clock
 
     if measured.clock_offset_s is None:
         return None

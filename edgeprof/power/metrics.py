@@ -10,7 +10,7 @@ from edgeprof.records.energy import EnergyReport
 from edgeprof.records.result import Metric
 from edgeprof.stats import median_bounds
 from edgeprof.summary.summarise import absent
-from edgeprof.units import format_value
+from edgeprof.units import JOULES_PER_KWH, format_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,6 @@ CONFIDENCE = 0.95
 FEWEST_FOR_95 = 6
 FEWEST_FOR_ANY = 5
 """The extremes of n windows bound their median with 1 - 2^(1 - n): 96.9 % of six, 93.75 % of five."""
-ROUNDING_RATIO = 1e-9
-JOULES_PER_KWH = 3.6e6
 GRAMS_PER_KG = 1000.0
 NO_INFERENCES = "how many inferences each window holds is not known: --inferences N"
 NAMES = (
@@ -74,8 +72,8 @@ def energy_metrics(
     `energy_per_inference_j` is gross, `energy_above_idle_j` less the power of `idle_state` over the same time. The
     figure of a metric is the median over windows. What was refused is absent with its reason.
     """
-    from edgeprof.power.energy import AROUND, measure_windows  # noqa: PLC0415  numpy is imported when a trace is at hand
-    from edgeprof.power.findings import findings_of  # noqa: PLC0415  the same
+    from edgeprof.power.energy import AROUND, measure_windows
+    from edgeprof.power.findings import findings_of
 
     measured = measure_windows(trace, windows, alignment, guard_s=guard_s, asked=idle or AROUND)
     metrics = _metrics(trace, measured, idle_state, basis)
@@ -119,7 +117,7 @@ def _metrics(trace: PowerTrace, measured: Measured, idle_state: str, basis: Basi
 
 def _above_idle(trace: PowerTrace, measured: Measured, idle_state: str, basis: Basis, reason: str | None) -> Metric:
     """Return the median of all windows with their sign; absent where it is not told apart from nothing."""
-    from edgeprof.power.energy import unresolved  # noqa: PLC0415  numpy, the same
+    from edgeprof.power.energy import unresolved
 
     values = [window.energy_above_idle_j for window in measured.windows]
     reason = reason or next((window.idle_reason for window in measured.windows if window.idle_reason), None)
@@ -211,6 +209,8 @@ def _systematic(trace: PowerTrace, measured: Measured) -> Systematic:
     """Return what the instrument's maker declares, the alignment and the gaps, combined; unknown accuracy is said."""
     known = [window for window in measured.windows if window.reason is None]
     gap = statistics.median(window.gap_ratio for window in known) if known else 0.0
+    from edgeprof.power.energy import ROUNDING_RATIO
+
     aligned = measured.alignment.error_ratio or 0.0
     parts = [f"alignment {aligned:.3%}"]
     if gap > ROUNDING_RATIO:

@@ -70,7 +70,7 @@ class PowerTrace(NamedTuple):
 
 def period_s(trace: PowerTrace) -> float:
     """Return the time between two samples: by the nominal rate, else the median of what is there; 0 below two."""
-    import numpy as np  # noqa: PLC0415  only with a trace at hand
+    import numpy as np
 
     if trace.nominal_rate_hz:
         return 1.0 / trace.nominal_rate_hz
@@ -95,7 +95,7 @@ def cleaned(trace: PowerTrace) -> PowerTrace:
     was set back, and all that follows has no sure time. What comes twice at the same time is kept once; infinite power
     is none.
     """
-    import numpy as np  # noqa: PLC0415  only with a trace at hand
+    import numpy as np
 
     time_s, power_w = np.asarray(trace.time_s, float), np.array(trace.power_w, float)
     known = np.isfinite(time_s)

@@ -71,9 +71,9 @@ def _with_outputs_checked(result: Result, ready: Ready, measurement: Measurement
 
 def _with_operator_facts(result: Result, path: Path, graph: Graph, board: Board | None) -> Result:
     """Return the result with memory over the operators and their roofline, which a report without the model draws."""
-    from edgeprof.inspecting import inspect_graph  # noqa: PLC0415  only after a run
-    from edgeprof.summary.delegation import delegated_macs  # noqa: PLC0415  the same
-    from edgeprof.summary.operators import operator_facts  # noqa: PLC0415  the same
+    from edgeprof.inspecting import inspect_graph
+    from edgeprof.summary.delegation import delegated_macs
+    from edgeprof.summary.operators import operator_facts
 
     inspected = inspect_graph(graph, path, board)
     found = {
@@ -88,7 +88,7 @@ def _advice(result: Result, graph: Graph | None, board: Board | None) -> tuple[A
     if graph is None:
         return ()
     if board is None and result.board.id is not None:
-        from edgeprof.boards import load_board  # noqa: PLC0415  only where a board is known
+        from edgeprof.boards import load_board
 
         board = load_board(result.board.id, board_folders())
     return advise(result, graph, board, ceilings=_ceilings(result))
@@ -96,8 +96,8 @@ def _advice(result: Result, graph: Graph | None, board: Board | None) -> tuple[A
 
 def _ceilings(result: Result) -> Ceilings | None:
     """Return what a calibration of this target with as many threads measured; None where there is none."""
-    from edgeprof.calibration.ceilings import measured_ceilings  # noqa: PLC0415  only after a run
-    from edgeprof.calibration.keeping import kept_calibrations  # noqa: PLC0415  the same
+    from edgeprof.calibration.ceilings import measured_ceilings
+    from edgeprof.calibration.keeping import kept_calibrations
 
     try:
         kept = kept_calibrations(result.target.name, result.runtime.threads if result.runtime else 1)
@@ -138,7 +138,7 @@ def _keep(result: Result, output: Path | None) -> Result:
 
 def _remembered(result: Result, tag: str | None) -> Result:
     """Keep the result in the history too; where that fails the result says so."""
-    from edgeprof.history.keeping import remember  # noqa: PLC0415  only when there is something to keep
+    from edgeprof.history.keeping import remember
 
     try:
         remember(result, tag)
@@ -150,7 +150,7 @@ def _remembered(result: Result, tag: str | None) -> Result:
 
 def write_outputs(path: Path, measurement: Measurement) -> None:
     """Write the outputs as NPZ keyed by tensor name, first axis: inferences."""
-    import numpy as np  # noqa: PLC0415  only when outputs were asked for
+    import numpy as np
 
     rows: dict[str, list[Any]] = {}
     for measured in measurement.passes:

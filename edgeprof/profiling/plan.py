@@ -248,7 +248,7 @@ def _check_energy(options: Options) -> None:
 
 def check_program(program: Program, board: Board) -> None:
     """Refuse a program that the agent cannot hold: it lies in RAM with its arena."""
-    from edgeprof.boards import largest_contiguous_sram_bytes  # noqa: PLC0415  only with a board
+    from edgeprof.boards import largest_contiguous_sram_bytes
 
     sram = largest_contiguous_sram_bytes(board)
     needed = program.arena_bytes + len(program.content)
@@ -263,8 +263,8 @@ def check_program(program: Program, board: Board) -> None:
 
 def check_fit(graph: Graph, board: Board) -> None:
     """Refuse a model that cannot be on a board at all: a lower bound against the board's memory, no estimate."""
-    from edgeprof.boards import flash_bytes, largest_contiguous_sram_bytes  # noqa: PLC0415  only with a board
-    from edgeprof.model.memory import liveness  # noqa: PLC0415  the same
+    from edgeprof.boards import flash_bytes, largest_contiguous_sram_bytes
+    from edgeprof.model.memory import liveness
 
     if board.kind == "linux":
         return

@@ -157,7 +157,7 @@ class PowerSource:
         try:
             return self._read(path)
         except EdgeprofError as error:
-            from edgeprof.power.measurements import reason_of  # noqa: PLC0415  only for a recording
+            from edgeprof.power.measurements import reason_of
 
             return Unread(
                 reason_of(error), f"edgeprof energy {path} reads it alone, with options for what it leaves out"
@@ -167,8 +167,8 @@ class PowerSource:
         return path.is_file() and path.stat().st_mtime >= self._began_s - CLOCKS_S
 
     def _read(self, path: Path) -> PowerTrace | Unread:
-        from edgeprof.power.options import EnergyOptions  # noqa: PLC0415  only for a recording
-        from edgeprof.power.recordings import read_trace  # noqa: PLC0415  the same
+        from edgeprof.power.options import EnergyOptions
+        from edgeprof.power.recordings import read_trace
 
         if not path.is_file():
             return Unread(f"{path} was not there when the run was over", IN_PARALLEL)
@@ -196,8 +196,8 @@ def with_energy(
     An instrument that was lost while windows were still to come leaves the result partial, as a lost board does: what
     was asked for was measured in part. Where all windows were over, nothing is missing, and that is said.
     """
-    from edgeprof.power.measurements import result_energy  # noqa: PLC0415  the same
-    from edgeprof.power.metrics import NAMES, UNPRICED  # noqa: PLC0415  only where power was measured
+    from edgeprof.power.measurements import result_energy
+    from edgeprof.power.metrics import NAMES, UNPRICED
 
     if isinstance(trace, Unread):
         unknown = {name: absent(measurement.basis, trace.reason) for name in NAMES}
@@ -243,7 +243,7 @@ def _lost(trace: PowerTrace, breakdown: Mapping[str, Any]) -> tuple[Warned, ...]
 
 def drawn(trace: PowerTrace, measurement: Measurement) -> SensorSeries:
     """Return a thinned series of an instrument's trace, on the agent's clock where that is known."""
-    import numpy as np  # noqa: PLC0415  only for an instrument's trace
+    import numpy as np
 
     offset_s = 0.0
     if trace.clock == "host":

@@ -132,7 +132,7 @@ def _model_for(target: Target, model: str | Path, shapes: dict[str, tuple[int, .
 
 def _inputs_for(graph: Graph | None, path: Path | None, seed: int, inferences: int) -> Inputs:
     if graph is None:
-        from edgeprof.links.mlperf_inputs import firmware_inputs  # noqa: PLC0415  only for such firmware
+        from edgeprof.links.mlperf_inputs import firmware_inputs
 
         return firmware_inputs(path, seed)
     return file_inputs(graph, path) if path else random_inputs(graph, seed, inferences)
@@ -149,7 +149,7 @@ def _executable(
     """Return what the target executes, the file or the program packed from it; emulated, it needs no warm-up."""
     if not runs_programs(target.place):
         return path.read_bytes(), options
-    from edgeprof.program import pack_program  # noqa: PLC0415  only for microcontrollers
+    from edgeprof.program import pack_program
 
     options = options._replace(format="program")
     if isinstance(target.place, Qemu | Emu):  # deterministic: one counted run says it all
@@ -163,7 +163,7 @@ def _executable(
 
 def board_of(target: Target, named: str | None) -> Board | None:
     """Return the facts of the board that is named, or that the target tells."""
-    from edgeprof.boards import load_board  # noqa: PLC0415  only where a board is named
+    from edgeprof.boards import load_board
 
     name = named or target.board or _board_told(target.place)
     board = load_board(name, board_folders()) if name else None

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 def declared(board: Board, place: Sim) -> Board:
     """Return a simulated board as its target declares it, with a clock and an engine that are known."""
-    from edgeprof.estimate.cost_model import at_clock, clock_hz, simulated_engine  # noqa: PLC0415  only for such a board
-    from edgeprof.targets import declared_clock_hz  # noqa: PLC0415  the same
+    from edgeprof.estimate.cost_model import at_clock, clock_hz, simulated_engine
+    from edgeprof.targets import declared_clock_hz
 
     board = at_clock(board, declared_clock_hz(place))
     clock_hz(board)
@@ -25,8 +25,8 @@ def declared(board: Board, place: Sim) -> Board:
 
 def check_named(board: Board, target: Target, place: Sim) -> None:
     """Refuse --board X beside sim:Y: the figures would be X's under the name of Y."""
-    from edgeprof.boards import load_board  # noqa: PLC0415  as above
-    from edgeprof.targets import board_folders  # noqa: PLC0415  the same
+    from edgeprof.boards import load_board
+    from edgeprof.targets import board_folders
 
     simulated = load_board(place.board, board_folders())
     if simulated.id != board.id:
@@ -38,7 +38,7 @@ def check_named(board: Board, target: Target, place: Sim) -> None:
 
 def check_simulated(graph: Graph, board: Board, target: Target, engine: str) -> None:
     """Refuse a model that `fit` calls NOT READY for the board, in its words."""
-    from edgeprof.fitting.fit import Question, fit_board  # noqa: PLC0415  as above
+    from edgeprof.fitting.fit import Question, fit_board
 
     found = fit_board(graph, board, asked=Question(engine=engine or None))
     if found.verdict != "NOT READY":

@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgeprof.printable import printable
+from edgeprof.report.battery_words import ORIGINS, changed, consumers, context, verdict
 from edgeprof.report.columns import Cell, Column, columns, page, wrapped
 from edgeprof.report.drawing import drawn
 from edgeprof.report.escaping import escape
-from edgeprof.units import format_charge, format_current, format_life, format_span
+from edgeprof.units import format_charge, format_current
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from edgeprof.records.battery import BatteryReport, WhatIf
-    from edgeprof.records.result import Metric
+    from edgeprof.records.battery import BatteryReport
     from edgeprof.report.columns import Page
 
-LIFE = "battery_life_s"
 STYLES = {"PASS": "green", "WARN": "yellow", "FAIL": "red", "SKIP": "dim", "INCONCLUSIVE": "yellow"}
-ORIGINS = {"given": "declared", "measured": "measured", "data": "from data", "assumed": "ASSUMED"}
 
 
 @drawn
@@ -33,7 +31,7 @@ def render_battery(report: BatteryReport, format_name: str) -> str:
         case "markdown":
             return "\n".join(_markdown(report))
         case "html":
-            from edgeprof.report.battery_html import battery_page  # noqa: PLC0415  only for a page
+            from edgeprof.report.battery_html import battery_page
 
             return battery_page(report)
         case _:
@@ -43,7 +41,7 @@ def render_battery(report: BatteryReport, format_name: str) -> str:
 @drawn
 def render_cells(format_name: str) -> str:
     """Return the library of cells."""
-    from edgeprof.battery.cells import list_cells  # noqa: PLC0415  only for the list
+    from edgeprof.battery.cells import list_cells
 
     cells = list_cells()
     if format_name == "json":
@@ -59,44 +57,10 @@ def render_cells(format_name: str) -> str:
     if format_name == "markdown":
         return "\n".join(_markdown_table(titles, rows))
     if format_name == "html":
-        from edgeprof.report.battery_html import cells_page  # noqa: PLC0415  only for a page
+        from edgeprof.report.battery_html import cells_page
 
         return cells_page(titles, rows)
     return "\n".join(columns(page(), [Column(title, right=place > 1) for place, title in enumerate(titles)], rows))
-
-
-def verdict(report: BatteryReport) -> str:
-    """Return what a person wants to know, in a sentence or two."""
-    life = report.metrics[LIFE]
-    battery = _battery(report)
-    if life.value is None:
-        return f"{battery} cannot power this device: {life.reason}."
-    often = f"inferring {_times(report.inferences)}every {format_span(report.period_s)}"
-    first = report.consumers[0]
-    spread = "" if life.low is None or life.high is None or life.low == life.high else f", {_range(life)}"
-    most = f"Most of it goes to {first.name}: {first.share_ratio:.0%}."
-    aged = next((f" But {one.text}: {one.advice}." for one in report.warnings if one.code == "beyond-shelf-life"), "")
-    return f"{battery} lasts {format_life(life.value)}{spread}, {often}. {most}{aged}"
-
-
-def _battery(report: BatteryReport) -> str:
-    cell = report.cell
-    name = f"{cell.name}" if cell.chemistry else f"battery of {format_charge(cell.capacity_c)}"
-    many = report.series * report.parallel
-    if many == 1:
-        return f"One {name}"
-    how = [
-        f"{count} {way}" for count, way in ((report.series, "in series"), (report.parallel, "in parallel")) if count > 1
-    ]
-    return f"A pack of {many} {name} ({', '.join(how)})"
-
-
-def _times(inferences: float) -> str:
-    return "" if inferences == 1 else f"{inferences:g} times "
-
-
-def _range(life: Metric) -> str:
-    return f"between {format_life(life.low or 0.0)} and {format_life(life.high or 0.0)}"
 
 
 def _current(current_a: float | None) -> str:
@@ -130,34 +94,12 @@ def _table(paper: Page, report: BatteryReport) -> Iterator[str]:
         yield from _hanging(paper, f"! {warned.text}" + (f" → {warned.advice}" if warned.advice else ""))
 
 
-def context(report: BatteryReport) -> str:
-    """Return the figures behind the sentence."""
-    return (
-        f"{report.subject} (energy {report.energy_basis}); {format_current(report.current_average_a)} on average and"
-        f" {format_current(report.current_peak_a)} at most from the cell, {format_charge(report.usable_c)} usable;"
-        f" rated capacity over mean current, without losses, would be {format_life(report.naive_life_s)}"
-    )
-
-
 def _change(option: str) -> str:
     return f" ({option})" if option else ""
 
 
 def _titles(*titles: str) -> list[Column]:
     return [Column(title, right=place > 0) for place, title in enumerate(titles)]
-
-
-def consumers(report: BatteryReport) -> list[list[str]]:
-    """Return what draws, its mean current and its share."""
-    return [[one.name, format_current(one.current_a), f"{one.share_ratio:.1%}"] for one in report.consumers]
-
-
-def changed(row: WhatIf) -> list[str]:
-    """Return one change, the life with it, its range and what most of it goes to."""
-    if row.life_s is None:
-        return [row.change, "—", "", row.reason or ""]
-    spread = f"{format_life(row.low_s or 0.0)} … {format_life(row.high_s or 0.0)}"
-    return [row.change, format_life(row.life_s), spread, f"{row.dominating} ({row.share_ratio:.0%})"]
 
 
 def _hanging(paper: Page, text: str, style: str = "") -> list[str]:

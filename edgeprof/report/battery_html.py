@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeprof.report.battery import ORIGINS, changed, consumers, context, verdict
+from edgeprof.report.battery_words import ORIGINS, changed, consumers, context, verdict
 from edgeprof.report.html.elements import element, joined, table
 from edgeprof.report.html.page import page
 from edgeprof.report.html.sections import pill, verdict_of

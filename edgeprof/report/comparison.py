@@ -40,26 +40,26 @@ def _json(found: Sequence[Comparison], _whole: bool) -> str:  # noqa: FBT001  th
 
 
 def _junit(found: Sequence[Comparison], _whole: bool) -> str:  # noqa: FBT001  the same
-    from edgeprof.report.junit import render_suites  # noqa: PLC0415  only for this format
+    from edgeprof.report.junit import render_suites
 
     suites = ((heading(one), one.findings) for one in found)
     return render_suites(suites, (one.warnings for one in found))
 
 
 def _table(found: Sequence[Comparison], whole: bool) -> str:  # noqa: FBT001  the same
-    from edgeprof.report.comparison_table import render  # noqa: PLC0415  the same
+    from edgeprof.report.comparison_table import render
 
     return render(found, whole=whole)
 
 
 def _markdown(found: Sequence[Comparison], whole: bool) -> str:  # noqa: FBT001  the same
-    from edgeprof.report.comparison_markdown import render  # noqa: PLC0415  the same
+    from edgeprof.report.comparison_markdown import render
 
     return render(found, whole=whole)
 
 
 def _report(found: Sequence[Comparison], _whole: bool) -> str:  # noqa: FBT001  the same
-    from edgeprof.report.optimisation import render  # noqa: PLC0415  the same
+    from edgeprof.report.optimisation import render
 
     return render(found)
 

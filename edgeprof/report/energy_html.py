@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeprof.report.energy import HEAD, alignment_text, bounds_title, heading, remarks, rows_of, window_row
+from edgeprof.report.energy_words import HEAD, alignment_text, bounds_title, heading, remarks, rows_of, window_row
 from edgeprof.report.html.elements import element, joined, table
 from edgeprof.report.html.page import page
 

@@ -33,7 +33,7 @@ def render_check(report: CheckReport, format_name: str) -> str:
         case "markdown":
             return "\n".join(_markdown(report))
         case "junit":
-            from edgeprof.report.junit import render_check as junit  # noqa: PLC0415  only when it is asked for
+            from edgeprof.report.junit import render_check as junit
 
             return junit(report)
         case _:

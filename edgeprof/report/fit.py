@@ -49,7 +49,7 @@ def render_fit(fit: Fit, format_name: str) -> str:
         case "markdown":
             return _markdown(fit)
         case "html":
-            from edgeprof.report.fit_html import fit_page  # noqa: PLC0415  only for the page
+            from edgeprof.report.fit_html import fit_page
 
             return fit_page(fit)
         case _:

@@ -25,14 +25,14 @@ from edgeprof.report.comparison_words import (
     worst,
 )
 from edgeprof.report.escaping import escape
-from edgeprof.units import format_duration
+from edgeprof.units import JOULES_PER_KWH, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from edgeprof.records.comparison import Change, ComparedSide, Comparison, Price
 
-DAY_S, HOUR_S, DAYS_A_YEAR, JOULES_A_KWH = 86400.0, 3600.0, 365, 3.6e6
+DAY_S, HOUR_S, DAYS_A_YEAR = 86400.0, 3600.0, 365
 REPORTED = (
     "latency_p50_s", "latency_p99_s", "throughput_hz", "instructions_count", "memory_peak_bytes", "sram_peak_bytes",
     "flash_bytes", "model_bytes", "macs_count", "energy_per_inference_j",
@@ -204,5 +204,5 @@ def _energy_cost(price: Price, energy: Change | None) -> Iterator[str]:
     if energy is None or energy.base is None or energy.new is None:
         yield "- Energy: — (no power was measured)"
         return
-    daily = [joules * price.requests_per_day / JOULES_A_KWH for joules in (energy.base, energy.new)]
+    daily = [joules * price.requests_per_day / JOULES_PER_KWH for joules in (energy.base, energy.new)]
     yield f"- Energy: {daily[0]:,.4g} → {daily[1]:,.4g} kWh a day ({energy.basis})"

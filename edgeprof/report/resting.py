@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edgeprof.records.battery import BatteryReport
-from edgeprof.report.battery import verdict
+from edgeprof.report.battery_words import verdict
 from edgeprof.units import format_duration, format_life, format_value
 
 if TYPE_CHECKING:

@@ -145,7 +145,7 @@ COMPARED = ("latency_p50_s", "latency_p99_s", "instructions_count", "memory_peak
 
 
 def _side_by_side(results: Sequence[Result]) -> Table:
-    from edgeprof.metrics import metric_kind  # noqa: PLC0415  only for several results
+    from edgeprof.metrics import metric_kind
 
     shown = [name for name in COMPARED if any(_known(result.metrics.get(name)) for result in results)]
     simulated = any(simulation_line(result) for result in results)
@@ -172,6 +172,6 @@ def _known(metric: Metric | None) -> bool:
 
 
 def _cell(name: str, metric: Metric | None) -> str:
-    from edgeprof.units import format_value  # noqa: PLC0415  only for several results
+    from edgeprof.units import format_value
 
     return "—" if metric is None or metric.value is None else format_value(name, metric.value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from edgeprof.inspecting import OPS_PER_MAC
+from edgeprof.model.cost import OPS_PER_MAC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from edgeprof import __version__
 from edgeprof.file_names import written
 from edgeprof.identify import board_used, mismatch, other_file
 from edgeprof.records.result import (
@@ -29,6 +28,7 @@ from edgeprof.summary.static import model_facts, model_metrics
 from edgeprof.summary.summarise import absent, all_samples, measured_metrics, operator_times, spread
 from edgeprof.summary.sustained import sustained_breakdown
 from edgeprof.targets import link_name
+from edgeprof.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

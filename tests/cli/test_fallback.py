@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from edgeprof import Options, check, load_result, profile
 from edgeprof.api import exit_code
 from edgeprof.errors import RuntimeUnusable
+from edgeprof.folders import state_folder
 from edgeprof.records.events import AgentIdentified, RuntimesFound, SamplesReceived
 from edgeprof.report import render
 from edgeprof.report.github import workflow_commands
-from edgeprof.store import state_folder, write_result
+from edgeprof.store import write_result
 from tests.conftest import REPOSITORY
 
 if TYPE_CHECKING:

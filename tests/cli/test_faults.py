@@ -176,7 +176,7 @@ def test_a_disk_that_fills_up_in_the_middle_stops_the_run_and_what_came_is_print
     kws: Path, state: Path, own_cache: Path
 ) -> None:
     """A limit on the size of files is the full disk that needs no root; only edgeprof has it, not its agent."""
-    import resource  # noqa: PLC0415  only here
+    import resource
 
     process = begun(kws, *LONG)
     wait_for(lambda: sum(journalled(state)))

@@ -237,8 +237,8 @@ def test_a_result_that_can_rescale_nothing_is_refused(edgeprof: Cli, measured: C
 
 
 def test_the_history_rescales_when_asked(edgeprof: Cli, measured: Callable[..., Path], tmp_path: Path) -> None:
-    from edgeprof.history.keeping import remember  # noqa: PLC0415  its database is the test's own
-    from edgeprof.store import read_result  # noqa: PLC0415  the same
+    from edgeprof.history.keeping import remember
+    from edgeprof.store import read_result
 
     database = f"sqlite:///{tmp_path / 'history.db'}"
     remember(read_result(measured(0.8)), url=database)

@@ -25,7 +25,7 @@ def real(kws: Path) -> Result:
 
 
 def test_mlflow_reads_back_metrics_parameters_and_bases(real: Result, tmp_path: Path) -> None:
-    from mlflow.tracking import MlflowClient  # noqa: PLC0415  heavy
+    from mlflow.tracking import MlflowClient
 
     place = str(tmp_path / "runs")
     run_id = export(real, "mlflow", place, "kws")
@@ -38,8 +38,8 @@ def test_mlflow_reads_back_metrics_parameters_and_bases(real: Result, tmp_path: 
 
 
 def test_tensorboard_reads_back_each_scalar_and_the_histogram(real: Result, tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: PLC0415  heavy
-    from tensorboard.util.tensor_util import make_ndarray  # noqa: PLC0415  heavy
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
 
     folder = export(real, "tensorboard", str(tmp_path), "kws")
     events = EventAccumulator(folder)

@@ -25,7 +25,7 @@ class Example(NamedTuple):
 
 def with_oracle(graph: Graph, content: bytes, inferences: int, seed: int) -> Example:
     """Return random inputs and what TFLM makes of them."""
-    from tflite_micro.python.tflite_micro import runtime  # noqa: PLC0415  optional
+    from tflite_micro.python.tflite_micro import runtime
 
     interpreter = runtime.Interpreter.from_bytes(content, arena_size=2_000_000)
     values = random.Random(seed)  # noqa: S311  reproducible, not secret

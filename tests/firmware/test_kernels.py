@@ -246,7 +246,7 @@ def test_floats_are_quantised_and_codes_made_floats(native_agent: Path, tmp_path
     seeds,
 )
 def test_pad(native_agent: Path, tmp_path: Path, sides: list[tuple[int, int, int]], valued: bool, seed: int) -> None:
-    import numpy as np  # noqa: PLC0415  only here
+    import numpy as np
 
     values, model = Values(seed), SmallModel()
     scale, zero_point = values.scale(), values.zero_point()
@@ -272,7 +272,7 @@ def test_mean(
     same: bool,
     seed: int,
 ) -> None:
-    import numpy as np  # noqa: PLC0415  only here
+    import numpy as np
 
     values, model = Values(seed), SmallModel()
     axes = [axis for axis in range(len(shape)) if chosen >> axis & 1] or [0]
@@ -313,7 +313,7 @@ def test_reshape_between_operators_and_at_both_ends(
     alone: bool,
     seed: int,
 ) -> None:
-    import numpy as np  # noqa: PLC0415  only here
+    import numpy as np
 
     values, model = Values(seed), SmallModel()
     scale, zero_point = values.scale(), values.zero_point()

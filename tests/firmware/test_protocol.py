@@ -163,7 +163,7 @@ def test_the_agent_sends_again_what_the_host_has_missed(native_agent: Path) -> N
 
 
 def _body(kind: int, sequence: int, payload: bytes) -> bytes:
-    import zlib  # noqa: PLC0415  only here
+    import zlib
 
     body = struct.pack("<BH", kind, sequence) + payload
     return body + struct.pack("<I", zlib.crc32(body))

@@ -65,7 +65,7 @@ def browser() -> Iterator[Browser]:
         found = fetch_chromium()
     except FetchError as error:
         lacking(f"no browser: {error}")
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415  only where there is a browser
+    from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []

@@ -189,7 +189,7 @@ class Rig:
 
     def _script(self, sshd: str) -> str:
         """Return what runs inside the namespaces before sshd does."""
-        from edgeprof.agent.bundle import agent_bundle  # noqa: PLC0415  asked when the server starts
+        from edgeprof.agent.bundle import agent_bundle
 
         folder = shlex.quote(str(self.folder))
         agent_kib = len(agent_bundle().content) // 1024 + 1

@@ -175,7 +175,7 @@ def test_a_group_with_others_in_it_may_not_write(here: Path) -> None:
 def test_a_group_is_private_by_its_name_its_number_and_its_members(
     monkeypatch: pytest.MonkeyPatch, gid: int, name: str, members: list[str], *, private: bool
 ) -> None:
-    import grp  # noqa: PLC0415  it is patched
+    import grp
 
     monkeypatch.setattr(grp, "getgrgid", lambda number: grp.struct_group((name, "x", number, members)))
     monkeypatch.setattr(pwd, "getpwuid", lambda number: pwd.struct_passwd(("ada", "x", number, 1000, "", "/", "")))

@@ -215,7 +215,7 @@ def test_the_default_kernels_agree_with_the_reference_kernels(name: str) -> None
 @pytest.mark.skipif(importlib.util.find_spec("tflite_micro") is None, reason="tflite-micro is not installed")
 @pytest.mark.parametrize("name", NAMES)
 def test_tensorflow_lite_micro_agrees_with_the_reference_kernels(name: str) -> None:
-    from tflite_micro.python.tflite_micro import runtime  # noqa: PLC0415  # optional
+    from tflite_micro.python.tflite_micro import runtime
 
     interpreter = runtime.Interpreter.from_bytes(committed(f"{name}_int8.tflite"))
     outputs = []

@@ -24,7 +24,7 @@ def graph(kws: Path) -> Graph:
 
 def graph_of(graph: Graph, *tensors: Tensor) -> Graph:
     """Return a graph with these inputs and nothing else."""
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
     return msgspec.structs.replace(graph, tensors=tensors, inputs=tuple(range(len(tensors))), outputs=(), operators=())
 

@@ -37,7 +37,7 @@ def test_whatever_is_damaged_a_result_is_refused_or_can_be_used(corpus: list[byt
 
 
 def test_the_same_seed_makes_the_same_damage(corpus: list[bytes]) -> None:
-    import random  # noqa: PLC0415  here alone
+    import random
 
     one, other = (mutated(corpus[0], random.Random(5)) for _ in range(2))  # noqa: S311  reproducible
     assert one == other != corpus[0]

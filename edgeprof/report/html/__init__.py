@@ -48,7 +48,7 @@ def render(results: Sequence[Result], inspections: Sequence[Inspection | None] |
 def _drawings(result: Result, inspection: Inspection | None, most: int) -> list[Drawing]:
     facts: dict[str, Any] = {}
     if inspection is not None:
-        from edgeprof.summary.operators import operator_facts  # noqa: PLC0415  it reads models, results hold its facts
+        from edgeprof.summary.operators import operator_facts
 
         facts = operator_facts(inspection, result.operators)
     return list(chain(latency_charts(result, most), operator_charts(result, facts), over_time_charts(result, most)))

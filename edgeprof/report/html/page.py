@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgeprof import __version__
 from edgeprof.report.html.elements import Markup, element
+from edgeprof.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -220,9 +220,9 @@ def test_a_board_without_the_package_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 def counting_loop(path: Path) -> Path:
     """Write a model that counts from its input to 10 in a WHILE and takes the cosine."""
-    import flatbuffers  # noqa: PLC0415 - only this test builds a model
-    import numpy as np  # noqa: PLC0415 - the same
-    from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415 - the same
+    import flatbuffers
+    import numpy as np
+    from ai_edge_litert import schema_py_generated as schema
 
     def made(kind: Any, **fields: object) -> Any:  # noqa: ANN401 - generated classes have no types
         table = kind()

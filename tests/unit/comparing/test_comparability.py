@@ -120,7 +120,7 @@ def side(path: Path, target: str, result: Result, heard: Heard) -> Side:
 
 
 def test_what_was_asked_for_may_differ_and_nothing_besides(kws: Path, small_result: Result) -> None:
-    from edgeprof.comparing.output_quality import Heard  # noqa: PLC0415  only here
+    from edgeprof.comparing.output_quality import Heard
 
     here, there = (side(kws, target, small_result, Heard({})) for target in ("local", "ssh://pi@board"))
     assert meant(here, here, Wanted()) == set()

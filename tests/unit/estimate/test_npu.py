@@ -41,7 +41,7 @@ def test_what_cannot_be_compiled_is_refused_before_anything_is_started(tmp_path:
 
 
 def test_without_the_extra_the_board_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib import metadata  # noqa: PLC0415  patched here alone
+    from importlib import metadata
 
     def absent(name: str) -> str:
         raise metadata.PackageNotFoundError(name)

@@ -73,7 +73,7 @@ def test_the_lists_are_what_the_wheels_say_operator_by_operator(tmp_path: Path) 
 def test_tflm_runs_what_its_list_says_and_nothing_else(model: str, runs: bool) -> None:  # noqa: FBT001  a parameter
     if importlib.util.find_spec("tflite_micro") is None:
         pytest.skip("tflite-micro is not installed")
-    from tflite_micro.python.tflite_micro import runtime  # noqa: PLC0415  optional
+    from tflite_micro.python.tflite_micro import runtime
 
     path = FIXTURES / f"{model}.tflite"
     content = path.read_bytes()

@@ -171,7 +171,7 @@ def test_the_bodies_of_a_loop_are_looked_into() -> None:
 
 
 def _body(graph: Any) -> Any:  # noqa: ANN401  a graph's parts are a subgraph's
-    from edgeprof.model.graph import Subgraph  # noqa: PLC0415  only here
+    from edgeprof.model.graph import Subgraph
 
     return Subgraph(
         name="body", tensors=graph.tensors, operators=graph.operators, inputs=graph.inputs, outputs=graph.outputs

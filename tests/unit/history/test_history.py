@@ -130,7 +130,7 @@ def test_a_path_is_taken_for_a_sqlite_file(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.slow
 def test_eight_writers_at_once_lose_nothing(real: Result, tmp_path: Path, database: Path) -> None:
-    from edgeprof.store import write_result  # noqa: PLC0415  only here
+    from edgeprof.store import write_result
 
     saved = tmp_path / "result.json"
     write_result(saved, real)

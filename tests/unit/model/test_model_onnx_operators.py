@@ -26,7 +26,7 @@ Sizes: TypeAlias = tuple[int | None, ...]
 def cases() -> list[TestCase]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from onnx.backend.test.case.node import collect_testcases  # noqa: PLC0415 (it makes the models, for 5 s)
+        from onnx.backend.test.case.node import collect_testcases
 
         return collect_testcases("")
 

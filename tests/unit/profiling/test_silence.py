@@ -200,7 +200,7 @@ def test_a_line_on_which_only_requests_to_send_again_come_through_loses_too_much
 
 def test_an_emulator_that_is_stopped_is_named() -> None:
     pytest.importorskip("unicorn")
-    from edgeprof.links.emu import open_emu  # noqa: PLC0415  where there is an emulator
+    from edgeprof.links.emu import open_emu
 
     channel = open_emu("cortex-m4", [])
     line = Conversation(channel, name="emu:cortex-m4", silence_s=1.0, lossy=False)

@@ -113,7 +113,7 @@ def test_counts_of_instructions_are_not_drawn_as_times(traced: Result) -> None:
     PROCESSOR is None, reason="Perfetto's trace_processor_shell is not here; its package would download it"
 )
 def test_perfettos_own_processor_loads_it(traced: Result, tmp_path: Path) -> None:
-    from perfetto.trace_processor import TraceProcessor, TraceProcessorConfig  # noqa: PLC0415  only where it is here
+    from perfetto.trace_processor import TraceProcessor, TraceProcessorConfig
 
     path = tmp_path / "trace.json"
     path.write_text(render([traced]), encoding="utf-8")
