@@ -146,12 +146,12 @@ def _check_directory(file: IO[bytes], place: str) -> None:
     file.seek(start)
     tail = file.read(65_557)
     found = tail.rfind(_end)
-    if found < 0 or len(tail) - found < 22:  # noqa: PLR2004  the size of an end record
+    if found < 0 or len(tail) - found < 22:  # the size of an end record
         raise BundleUnreadable(
             f"{place} is not a whole zip archive: its directory is missing", hint="it was cut off, or is not a zip"
         )
     size, _ = struct.unpack_from("<II", tail, found + 12)
-    size = max(size if size != 0xFFFFFFFF else 0, _size64(file, tail, start, found))  # noqa: PLR2004  zip64's mark
+    size = max(size if size != 0xFFFFFFFF else 0, _size64(file, tail, start, found))  # zip64's mark
     if size > min(max_directory_bytes, end):
         raise BundleRefused(
             f"{place} claims a directory of {size:,} bytes; at most {max_directory_bytes:,} make sense",
@@ -165,14 +165,14 @@ def _check_directory(file: IO[bytes], place: str) -> None:
 
 def _size64(file: IO[bytes], tail: bytes, start: int, found: int) -> int:
     """Return the directory's size by the zip64 record, which zipfile prefers, or 0 where there is none."""
-    if found < 20 or tail[found - 20 : found - 16] != _locator64:  # noqa: PLR2004  the size of a locator
+    if found < 20 or tail[found - 20 : found - 16] != _locator64:  # the size of a locator
         return 0
     place = start + found - 20 - 56
     if place < 0:
         return 0
     file.seek(place)
     record = file.read(56)
-    if len(record) < 56 or record[:4] != _end64:  # noqa: PLR2004  the size of a zip64 end record
+    if len(record) < 56 or record[:4] != _end64:  # the size of a zip64 end record
         return 0
     (size,) = struct.unpack_from("<Q", record, 40)
     return int(size)

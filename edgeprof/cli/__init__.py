@@ -87,7 +87,7 @@ def group() -> None:
     \b
     edgeprof profile model.tflite
     edgeprof profile model.onnx --target sim:raspberry-pi-5 -o result.json
-    """  # noqa: D301  click's \b keeps the lines apart
+    """
 
 
 def main() -> NoReturn:

@@ -108,7 +108,7 @@ def command(
     edgeprof battery last --cell CR2032 --every 10m --sleep-current 2uA --supply 3V --regulator none
     edgeprof battery --energy 7.37mJ --latency 180ms --capacity 1000mAh --every 10s --sleep-current 5uA \\
         --supply 3V --regulator none --burst radio=20mA*50ms
-    """  # noqa: D301  click's \b keeps the lines apart
+    """
     from edgeprof.answers import battery_life
     from edgeprof.battery.judging import exit_code, with_limits
     from edgeprof.judging.limits import parse_limit

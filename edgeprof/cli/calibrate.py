@@ -40,7 +40,7 @@ def command(**given: Any) -> None:  # noqa: ANN401  click hands over what the op
     \b
     edgeprof calibrate --target ssh://pi@raspberrypi.local
     edgeprof calibrate --target ssh://pi@raspberrypi.local --predict model.tflite
-    """  # noqa: D301  click's \b keeps the lines apart
+    """
     from edgeprof.report.calibration import render_calibrations, render_predictions
 
     if given["models"]:

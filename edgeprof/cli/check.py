@@ -38,7 +38,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     \b
     edgeprof check app.apk --limits mobile
     edgeprof check model.tflite --limits edge --board raspberry-pi-5 --format junit > limits.xml
-    """  # noqa: D301  click's \b keeps the lines apart
+    """
     from edgeprof.cli.github import tell_github
     from edgeprof.judging.checking import check, exit_code
     from edgeprof.judging.limits import parse_limit

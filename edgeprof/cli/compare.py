@@ -127,7 +127,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     edgeprof compare fp32.tflite int8.tflite --format report
     edgeprof compare base.json new.json --max-regression 5%
     edgeprof compare model.tflite --target ssh://pi@pi4 --target ssh://pi@pi5
-    """  # noqa: D301  click's \b keeps the lines apart
+    """
     from edgeprof.api import compare
     from edgeprof.cli.github import tell_github
     from edgeprof.cli.progress import progress

@@ -83,7 +83,7 @@ def command(
     \b
     edgeprof energy ppk2.csv --voltage 3.3 --inferences 100
     edgeprof energy trace1-energy.bin --inferences 100 --price 0.30 --grid 400
-    """  # noqa: D301  click's \b keeps the lines apart
+    """
     from edgeprof.answers import energy
     from edgeprof.report.energy import render_energy
 

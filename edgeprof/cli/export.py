@@ -20,7 +20,7 @@ def command(result: Path, tracker: str, place: str, experiment: str) -> None:
     \b
     edgeprof export last --to mlflow --at mlruns
     edgeprof export result.json --to tensorboard --at logs
-    """  # noqa: D301  click's \b keeps the lines apart
+    """
     from edgeprof.answers import export
 
     click.echo(printable(export(result, tracker, place, experiment)))

@@ -82,7 +82,7 @@ def flash_command(**given: Any) -> int:  # noqa: ANN401  click hands over what t
     \b
     edgeprof firmware flash nucleo-l4r5zi --port /dev/ttyACM0
     edgeprof firmware flash agent.elf --command 'west flash --elf-file {image}' --port /dev/ttyACM0
-    """  # noqa: D301  click's \b keeps the lines apart
+    """
     from edgeprof.firmware import FlashAsked, await_hello, build, plan_flash, run_flash
     from edgeprof.firmware.flashing import runnable
     from edgeprof.report.firmware import Flashed, render_flashed, render_plan

@@ -84,7 +84,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     \b
     edgeprof fit model.tflite --board nucleo-l4r5zi
     edgeprof fit model.tflite --every 1s --cell cr2032 --sleep-current 5uA --min-life 1y
-    """  # noqa: D301  click's \b keeps the lines apart
+    """
     from edgeprof.api import fit
     from edgeprof.report.fit import render_fit
 

@@ -41,7 +41,7 @@ def command(ctx: click.Context) -> None:
     \b
     edgeprof history list --model kws
     edgeprof history trend latency_p50_s --model kws.tflite
-    """  # noqa: D301  click's \b keeps the lines apart
+    """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_command, model="", target="", board="", tag="", limit=20, format_name="table")
 

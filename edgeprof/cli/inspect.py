@@ -41,7 +41,7 @@ def command(
     \b
     edgeprof inspect model.tflite
     edgeprof inspect model.onnx --shape input=1x3x224x224 --sort macs --top 10 --board raspberry-pi-5
-    """  # noqa: D301  click's \b keeps the lines apart
+    """
     # Not by way of edgeprof.api, whose imports would take as long as the rest of this command.
     from edgeprof.inspecting import inspect_model
     from edgeprof.report.inspection import render_inspection

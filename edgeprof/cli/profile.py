@@ -170,7 +170,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     \b
     edgeprof profile model.tflite
     edgeprof profile model.tflite --target sim:nucleo-l4r5zi --limit 'latency_p99_s<50ms' --accept-basis simulated
-    """  # noqa: D301  click's \b keeps the lines apart
+    """
     from edgeprof.api import exit_code, profile_all
     from edgeprof.battery.spec import parse_battery
     from edgeprof.cli import say_error

@@ -31,7 +31,7 @@ def command(**given: Any) -> int:  # noqa: ANN401  click hands over what the opt
     \b
     edgeprof readiness last
     edgeprof readiness result.json --for mobile --format markdown
-    """  # noqa: D301  click's \b keeps the lines apart
+    """
     from edgeprof.answers import readiness
     from edgeprof.judging.readiness import exit_code
     from edgeprof.report.readiness import render_readiness

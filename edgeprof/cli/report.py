@@ -19,7 +19,7 @@ def command(result: Path, format_name: str) -> int:
     \b
     edgeprof report last
     edgeprof report result.json --format markdown
-    """  # noqa: D301  click's \b keeps the lines apart
+    """
     from edgeprof.api import exit_code, load_result
     from edgeprof.report import render
 

@@ -15,7 +15,7 @@ from edgeprof.bounded import read_bounded
 from edgeprof.errors import FileUnreadable, UnknownName, UsageError, did_you_mean
 from edgeprof.judging.limits import HARDWARE, Comparison, Limit, parse_limit, parse_threshold
 from edgeprof.metrics import metric_kind
-from edgeprof.records.result import Basis, Tier  # noqa: TC001  msgspec reads the annotations at run time
+from edgeprof.records.result import Basis, Tier
 from edgeprof.units import format_value
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from edgeprof.judging.limits import HARDWARE, Limit
 from edgeprof.judging.marks import judge_result
 from edgeprof.judging.profiles import load_limits
 from edgeprof.oracle.agreement import LIMIT as OUTPUTS
-from edgeprof.records.board import BoardKind  # noqa: TC001  msgspec reads the annotations at run time
+from edgeprof.records.board import BoardKind
 from edgeprof.records.readiness import Box, Readiness, ReadinessReport
 from edgeprof.units import format_value
 

@@ -38,9 +38,7 @@ _bias: Final = {
     "QLinearConv": 8, "QGemm": 6, "DequantizeLinear": 0,
 }  # fmt: skip
 _weight_types: Final = frozenset(
-    name
-    for name in type_bits
-    if name.startswith(("float", "bfloat", "complex")) or type_bits[name] <= 16  # noqa: PLR2004
+    name for name in type_bits if name.startswith(("float", "bfloat", "complex")) or type_bits[name] <= 16
 ) - {"bool"}
 
 

@@ -98,7 +98,7 @@ def leads_elsewhere(name: str) -> bool:
 
 
 def _shown(name: str) -> str:
-    return repr(name if len(name) <= 100 else f"{name[:99]}…")  # noqa: PLR2004 (a line's worth)
+    return repr(name if len(name) <= 100 else f"{name[:99]}…")  # a line's worth
 
 
 # ── what lies there ──────────────────────────────────────────────────────────────────────────────────────────────────

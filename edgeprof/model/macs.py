@@ -176,7 +176,7 @@ def _bidirectional_lstm(_node: Operator, inputs: list[Shape | None], _outputs: l
 
 def _matrices(weights: list[Shape | None]) -> int | None:
     """Return the elements of the weights that are matrices."""
-    return _sum(*(elements_count(shape) for shape in weights if shape is not None and len(shape) == 2))  # noqa: PLR2004
+    return _sum(*(elements_count(shape) for shape in weights if shape is not None and len(shape) == 2))
 
 
 def _bidirectional_rnn(_node: Operator, inputs: list[Shape | None], _outputs: list[Shape | None]) -> int | None:
@@ -230,7 +230,7 @@ def _einsum(node: Operator, inputs: list[Shape | None], _outputs: list[Shape | N
     terms = operands.split(",")
     if len(terms) == 1 and len(inputs) == 1:
         return 0
-    if len(terms) != 2 or len(inputs) != 2 or "." in operands:  # noqa: PLR2004 (two operands)
+    if len(terms) != 2 or len(inputs) != 2 or "." in operands:  # two operands
         raise _Misfit
     sizes: dict[str, int | None] = {}
     for term, shape in zip(terms, inputs, strict=True):

@@ -159,7 +159,7 @@ class _Builder:
             if value.shape is None or None in value.shape
         ]
         if self._unknown:
-            more = f" and {len(self._unknown) - 3} more" if len(self._unknown) > 3 else ""  # noqa: PLR2004 (three named)
+            more = f" and {len(self._unknown) - 3} more" if len(self._unknown) > 3 else ""  # three named
             said.append(f"shapes not known after {', '.join(self._unknown[:3])}{more}")
         if self._empty:
             said.append(f"{self._empty} initializers hold no data; their shapes are counted")
@@ -264,7 +264,7 @@ class _Builder:
         taken = self._taken(scope, node, inputs)
         ends = ends if taken is None else ends[taken : taken + 1]
         # Scan had a batch dimension of its own before operator set 9.
-        known = _joined(node, ends) if node.type != "Scan" or self.model.opset > 8 else []  # noqa: PLR2004 (as said)
+        known = _joined(node, ends) if node.type != "Scan" or self.model.opset > 8 else []  # as said
         return called, tuple(captures), known
 
     def _taken(self, scope: _Scope, node: RawNode, inputs: tuple[int, ...]) -> int | None:

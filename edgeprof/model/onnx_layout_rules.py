@@ -186,7 +186,7 @@ def _resize(node: Node) -> list[Value] | None:
         return None
     axes = node.integers("axes") or tuple(range(len(shape)))
     sizes = _proportional(node, [shape[axis] if -len(shape) <= axis < len(shape) else None for axis in axes])
-    scales = node.input(2).content or (node.input(1).content if len(node.inputs) == 2 else None)  # noqa: PLR2004
+    scales = node.input(2).content or (node.input(1).content if len(node.inputs) == 2 else None)
     attribute = node.attributes.get("scales")
     if scales is None and isinstance(attribute, tuple):
         scales = tuple(item for item in attribute if not isinstance(item, str))
@@ -260,7 +260,7 @@ def _constant_of_shape(node: Node) -> list[Value]:
 def _range(node: Node) -> list[Value]:
     numbers = [value.content[0] if value.content else None for value in node.inputs]
     dtype = node.input(0).dtype
-    if len(numbers) != 3 or None in numbers or not numbers[2]:  # noqa: PLR2004 (start, limit, step)
+    if len(numbers) != 3 or None in numbers or not numbers[2]:  # start, limit, step
         return [Value((None,), dtype)]
     start, limit, step = (number or 0 for number in numbers)
     steps = (limit - start) / step
@@ -292,7 +292,7 @@ def _one_hot(node: Node) -> list[Value] | None:
 
 def _space(node: Node) -> list[Value] | None:
     shape, block = node.shape(0), node.integer("blocksize", 1)
-    if shape is None or len(shape) != 4 or block < 1:  # noqa: PLR2004 (batch, channels, height, width)
+    if shape is None or len(shape) != 4 or block < 1:  # batch, channels, height, width
         return None
     batch, channels, height, width = shape
     if node.type == "DepthToSpace":
@@ -330,7 +330,7 @@ def _grid_sample(node: Node) -> list[Value] | None:
 
 def _roi_align(node: Node) -> list[Value] | None:
     data, rois = node.shape(0), node.shape(1)
-    if not data or not rois or len(data) != 4:  # noqa: PLR2004 (batch, channels, height, width)
+    if not data or not rois or len(data) != 4:  # batch, channels, height, width
         return None
     size = node.integer("output_height", 1), node.integer("output_width", 1)
     return [Value((rois[0], data[1], *size), node.input(0).dtype)]

@@ -160,10 +160,10 @@ class _Messages(ProtoReader):
         for item in self.inside(field):
             if item.number in texts:
                 texts[item.number] = self.text(item)
-            elif item.number == 7:  # noqa: PLR2004 (FunctionProto.node)
+            elif item.number == 7:  # FunctionProto.node
                 self.budget.spend_operators(1)
                 nodes.append(self._node(item, 0))
-            elif item.number == 9:  # noqa: PLR2004 (FunctionProto.opset_import)
+            elif item.number == 9:  # FunctionProto.opset_import
                 opsets.update([self._opset(item)])
         return RawFunction(texts[10], texts[1], nodes, opsets)
 
@@ -172,7 +172,7 @@ class _Messages(ProtoReader):
         for item in self.inside(field):
             if item.number == 1:
                 domain = self.text(item)
-            elif item.number == 2:  # noqa: PLR2004 (OperatorSetIdProto.version)
+            elif item.number == 2:  # OperatorSetIdProto.version
                 version = signed(item.value)
         return domain, version
 
@@ -189,7 +189,7 @@ class _Messages(ProtoReader):
                 case 2:
                     graph = graph._replace(name=self.text(item))
                 case 5 | 15:
-                    tensor = self._tensor(item) if item.number == 5 else self._sparse(item)  # noqa: PLR2004 (initializer)
+                    tensor = self._tensor(item) if item.number == 5 else self._sparse(item)  # initializer
                     self.budget.spend_tensors(1)
                     graph.initializers[tensor.name] = tensor
                 case 11:
@@ -212,11 +212,11 @@ class _Messages(ProtoReader):
         for item in self.inside(field):
             if item.number == 1:
                 inputs.append(self.text(item))
-            elif item.number == 2:  # noqa: PLR2004 (NodeProto.output)
+            elif item.number == 2:  # NodeProto.output
                 outputs.append(self.text(item))
             elif item.number in texts:
                 texts[item.number] = self.text(item)
-            elif item.number == 5:  # noqa: PLR2004 (NodeProto.attribute)
+            elif item.number == 5:  # NodeProto.attribute
                 name, value = self._attribute(item, depth)
                 if value is not None:
                     attributes[name] = value
@@ -234,7 +234,7 @@ class _Messages(ProtoReader):
                 case 1:
                     name = self.text(item)
                 case 2:
-                    value = self.floats(item)[0] if item.end - item.value == 4 else 0.0  # noqa: PLR2004 (a float's bytes)
+                    value = self.floats(item)[0] if item.end - item.value == 4 else 0.0  # a float's bytes
                 case 3 if item.wire == varint:
                     value = signed(item.value)
                 case 4:
@@ -262,14 +262,14 @@ class _Messages(ProtoReader):
 
     def _short(self, field: Field) -> str:
         """Return a text attribute, or nothing where it is data (a tokenizer's table may have megabytes)."""
-        return self.text(field) if field.wire == delimited and field.end - field.value <= 1024 else ""  # noqa: PLR2004
+        return self.text(field) if field.wire == delimited and field.end - field.value <= 1024 else ""
 
     def _value(self, field: Field) -> RawValue:
         name, shape, dtype = "", None, "undefined"
         for item in self.inside(field):
             if item.number == 1:
                 name = self.text(item)
-            elif item.number == 2:  # noqa: PLR2004 (ValueInfoProto.type)
+            elif item.number == 2:  # ValueInfoProto.type
                 for kind in self.inside(item):
                     if kind.number == 1:
                         shape, dtype = self._tensor_type(kind, name)
@@ -283,7 +283,7 @@ class _Messages(ProtoReader):
         for item in self.inside(field):
             if item.number == 1 and item.wire == varint:
                 dtype = _type(item.value)
-            elif item.number == 2:  # noqa: PLR2004 (TypeProto.Tensor.shape)
+            elif item.number == 2:  # TypeProto.Tensor.shape
                 shape = tuple(self._dimension(dim) for dim in self.inside(item) if dim.number == 1)
                 checked_shape(name, tuple(size or 0 for size in shape))
         return shape, dtype
@@ -301,9 +301,9 @@ class _Messages(ProtoReader):
         for item in self.inside(field):
             if item.number == 1:
                 values = self._tensor(item)
-            elif item.number == 2:  # noqa: PLR2004 (SparseTensorProto.indices)
+            elif item.number == 2:  # SparseTensorProto.indices
                 self._tensor(item)
-            elif item.number == 3:  # noqa: PLR2004 (SparseTensorProto.dims)
+            elif item.number == 3:  # SparseTensorProto.dims
                 dims += self.integers(item)
         if values is None:
             raise ModelInvalid("a sparse initializer has no values")
@@ -355,7 +355,7 @@ class _Messages(ProtoReader):
         if not data:
             return tensor._replace(content=() if elements == 0 else None)
         first = data[0]
-        if first.number != 9:  # noqa: PLR2004 (raw_data; the others are lists by type)
+        if first.number != 9:  # raw_data; the others are lists by type
             stored = sum(item.end - item.value for item in data if item.wire == delimited)
             return tensor._replace(bytes=wanted or stored, content=self._listed(tensor.dtype, elements, data))
         length = first.end - first.value if first.wire == delimited else -1
@@ -368,7 +368,7 @@ class _Messages(ProtoReader):
             return None
         numbers: list[int | float] = []
         for item in data:
-            if dtype == "float32" and item.number == 4:  # noqa: PLR2004 (float_data)
+            if dtype == "float32" and item.number == 4:  # float_data
                 numbers += self.floats(item)
             elif dtype in {"int64", "int32", "bool", "int8", "uint8"} and item.number in {5, 7}:
                 numbers += self.integers(item)

@@ -33,7 +33,7 @@ def _predicate(node: Node) -> list[Value]:
 def _elementwise(node: Node) -> list[Value]:
     shape, dtype = broadcast(value.shape for value in node.inputs), node.input(0).dtype
     logical = node.type in _comparisons
-    content = fitting(calculated(node.type, node.input(0), node.input(1)), shape) if len(node.inputs) == 2 else None  # noqa: PLR2004
+    content = fitting(calculated(node.type, node.input(0), node.input(1)), shape) if len(node.inputs) == 2 else None
     return [Value(shape, "bool" if logical else dtype, content)]
 
 
@@ -50,7 +50,7 @@ def _where(node: Node) -> list[Value]:
 
 def _convolution(node: Node) -> list[Value] | None:
     data, weights = node.shape(0), node.shape(3 if node.type == "QLinearConv" else 1)
-    if not data or weights is None or len(weights) != len(data) or len(data) < 3:  # noqa: PLR2004 (batch, channels)
+    if not data or weights is None or len(weights) != len(data) or len(data) < 3:  # batch, channels
         return None
     kernel = node.integers("kernel_shape") or weights[2:]
     return [Value((data[0], weights[0], *_windows(node, data[2:], kernel)), _result_type(node))]
@@ -99,7 +99,7 @@ def _filled(numbers: tuple[int, ...] | None, rank: int) -> tuple[int, ...]:
 
 def _transposed_convolution(node: Node) -> list[Value] | None:
     data, weights = node.shape(0), node.shape(1)
-    if not data or weights is None or len(weights) != len(data) or len(data) < 3:  # noqa: PLR2004 (batch, channels)
+    if not data or weights is None or len(weights) != len(data) or len(data) < 3:  # batch, channels
         return None
     rank = len(data) - 2
     channels = None if weights[1] is None else weights[1] * node.integer("group", 1)
@@ -129,7 +129,7 @@ def _grown(node: Node, axis: int, size: int | None, kernel: int | None, rank: in
 
 def _pool(node: Node) -> list[Value] | None:
     data, kernel = node.shape(0), node.integers("kernel_shape")
-    if not data or kernel is None or len(data) < 3:  # noqa: PLR2004 (batch, channels)
+    if not data or kernel is None or len(data) < 3:  # batch, channels
         return None
     shape = (*data[:2], *_windows(node, data[2:], kernel))
     return [Value(shape, node.input(0).dtype), Value(shape, "int64")]
@@ -142,7 +142,7 @@ def _global_pool(node: Node) -> list[Value] | None:
 
 def _gemm(node: Node) -> list[Value] | None:
     left, right = node.shape(0), node.shape(3 if node.type == "QGemm" else 1)
-    if left is None or right is None or len(left) != 2 or len(right) != 2:  # noqa: PLR2004 (matrices)
+    if left is None or right is None or len(left) != 2 or len(right) != 2:  # matrices
         return None
     rows = left[1 if node.integer("transA", 0) else 0]
     return [Value((rows, right[0 if node.integer("transB", 0) else 1]), node.input(0).dtype)]
@@ -202,7 +202,7 @@ def _arg(node: Node) -> list[Value]:
 def _recurrent(node: Node) -> list[Value] | None:
     """X [time, batch, in], R [directions, gates * hidden, hidden]: all states, the last state, the last cell."""
     data, recurrence = node.shape(0), node.shape(2)
-    if data is None or recurrence is None or len(data) != 3 or len(recurrence) != 3:  # noqa: PLR2004 (as above)
+    if data is None or recurrence is None or len(data) != 3 or len(recurrence) != 3:  # as above
         return None
     directions, hidden, dtype = recurrence[0], recurrence[2], node.input(0).dtype
     if node.integer("layout", 0):

@@ -45,7 +45,7 @@ class ProtoReader:
             # One byte is enough for nearly all keys and most lengths: this loop is where the time of a reader goes.
             key = memory[position]
             position += 1
-            if key > 0x7F:  # noqa: PLR2004 (the top bit says that more follows)
+            if key > 0x7F:  # the top bit says that more follows
                 key, position = self.varint(position - 1, end)
             wire = key & 7
             if wire in (fixed32, fixed64):
@@ -58,7 +58,7 @@ class ProtoReader:
             else:
                 raise ModelInvalid(f"byte {position:,} is not protobuf: wire type {wire}")
             stop = position + length
-            if key < 8 or stop > end:  # noqa: PLR2004 (field 0 does not exist)
+            if key < 8 or stop > end:  # field 0 does not exist
                 raise ModelInvalid(
                     f"field {key >> 3} at byte {position:,} ends at byte {stop:,}, its message at {end:,}",
                     hint="is the file truncated?",
@@ -69,14 +69,14 @@ class ProtoReader:
     def varint(self, position: int, end: int) -> tuple[int, int]:
         """Return an unsigned number of up to 64 bits and the position behind it."""
         memory = self.memory
-        if position < end and memory[position] < 0x80:  # noqa: PLR2004 (the top bit says that more follows)
+        if position < end and memory[position] < 0x80:  # the top bit says that more follows
             return memory[position], position + 1
         value = shift = 0
-        while position < end and shift < 70:  # noqa: PLR2004 (ten groups of seven bits)
+        while position < end and shift < 70:  # ten groups of seven bits
             byte = memory[position]
             position += 1
             value |= (byte & 0x7F) << shift
-            if byte < 0x80:  # noqa: PLR2004 (the top bit says that more follows)
+            if byte < 0x80:  # the top bit says that more follows
                 return value & 0xFFFFFFFFFFFFFFFF, position
             shift += 7
         raise ModelInvalid(f"the number that ends at byte {position:,} is damaged")

@@ -59,7 +59,7 @@ def recorded_arena_bytes(path: Path, *, python: str = sys.executable, timeout_s:
         return RecordedArena(reason=f"{python} could not be started: {error.strerror}")
     printed = done.stdout + done.stderr
     found = {name: int(size) for name, size in _pattern.findall(printed)}
-    if len(found) == 3:  # noqa: PLR2004 (total, head and tail)
+    if len(found) == 3:  # total, head and tail
         return RecordedArena(total_bytes=found["total"], head_bytes=found["head"], tail_bytes=found["tail"])
     if "No module named 'tflite_micro'" in printed:
         return RecordedArena(reason=_not_installed)

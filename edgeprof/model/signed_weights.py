@@ -119,7 +119,7 @@ def _weights(body: Body, wiring: _Wiring, constants: Constants, operator: Operat
     if slots is not None:
         given = [operator.inputs[slot] for slot in slots if slot < len(operator.inputs)]
         return [index for index in given if index >= 0 and body.tensors[index].dtype == "int8"]
-    if operator.type not in FLOAT or len(operator.inputs) < 2:  # noqa: PLR2004  activations and weights
+    if operator.type not in FLOAT or len(operator.inputs) < 2:  # activations and weights
         return []
     activations, weights = (wiring.dequantised.get(index) for index in operator.inputs[:2])
     if activations is None or weights is None or weights not in constants.source:

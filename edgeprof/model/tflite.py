@@ -115,7 +115,7 @@ class _Reader:
         for table in self.flat.tables(self.model, 6):
             if self.flat.text(table, 0) == "OfflineMemoryAllocation":
                 stored = self._stored(self.flat.integer(table, 1, uint32))
-                if stored.offset is None or stored.bytes < 12:  # noqa: PLR2004 (version, subgraph, count)
+                if stored.offset is None or stored.bytes < 12:  # version, subgraph, count
                     raise ModelInvalid("the metadata OfflineMemoryAllocation is damaged: it holds no plan")
                 count = stored.bytes // 4
                 self.flat.budget.spend(count)

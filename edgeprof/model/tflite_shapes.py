@@ -187,7 +187,7 @@ def _pad(_node: Operator, inputs: Shapes, numbers: Numbers) -> Shapes | None:
 
 
 def _reduction(node: Operator, inputs: Shapes, numbers: Numbers) -> Shapes | None:
-    if len(inputs) < 2 or not numbers[1]:  # noqa: PLR2004 (the axes are the second input)
+    if len(inputs) < 2 or not numbers[1]:  # the axes are the second input
         return None
     return [reduced(inputs[0], numbers[1], keep=bool(integer(node, "keep_dims")))]
 
@@ -298,7 +298,7 @@ def _gather(node: Operator, inputs: Shapes, _numbers: Numbers) -> Shapes | None:
 
 def _transposed_convolution(_node: Operator, _inputs: Shapes, numbers: Numbers) -> Shapes | None:
     """Return the first operand, which is the shape of the output."""
-    return [numbers[0]] if numbers and numbers[0] and len(numbers[0]) == 4 and min(numbers[0]) > 0 else None  # noqa: PLR2004
+    return [numbers[0]] if numbers and numbers[0] and len(numbers[0]) == 4 and min(numbers[0]) > 0 else None
 
 
 _unary = (

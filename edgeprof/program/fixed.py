@@ -40,7 +40,7 @@ def quantize_multiplier(real: float) -> Scale:
     multiplier = round_half_away(mantissa * 2**31)
     if multiplier == 2**31:
         multiplier, shift = multiplier // 2, shift + 1
-    return Scale(0, 0) if shift < -31 else Scale(multiplier, shift)  # noqa: PLR2004  the bits of a word
+    return Scale(0, 0) if shift < -31 else Scale(multiplier, shift)  # the bits of a word
 
 
 def high_mul(a: int, b: int) -> int:

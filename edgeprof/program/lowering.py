@@ -122,7 +122,7 @@ def _scales(scales: list[Scale]) -> bytes:
 
 
 def _rank_4(shape: tuple[int, ...]) -> tuple[int, ...]:
-    if len(shape) != 4:  # noqa: PLR2004  images
+    if len(shape) != 4:  # images
         raise Unsupported(f"a tensor of the shape {list(shape)}; four dimensions can be done")
     return shape
 
@@ -153,7 +153,7 @@ def _channel_scales(source: Source, operator: Operator, channels: int, axis: int
 
 
 def _bias(source: Source, operator: Operator, channels: int) -> int:
-    if len(operator.inputs) < 3 or operator.inputs[2] < 0:  # noqa: PLR2004  input, weights, bias
+    if len(operator.inputs) < 3 or operator.inputs[2] < 0:  # input, weights, bias
         return source.constants.place(bytes(4 * channels))
     source.tensor(operator.inputs[2], "int32")
     return source.constants.place(source.constant(operator.inputs[2]))
@@ -297,7 +297,7 @@ def _binary(source: Source, operator: Operator, scales: tuple[Scale, Scale, Scal
 
 
 def _padded(shape: tuple[int, ...]) -> tuple[int, ...]:
-    if len(shape) > 4:  # noqa: PLR2004  the kernels' loops
+    if len(shape) > 4:  # the kernels' loops
         raise Unsupported(f"the shape {list(shape)}; up to four dimensions can be done")
     return (*(1,) * (4 - len(shape)), *shape)
 
@@ -394,13 +394,13 @@ def _copied(source: Source, operator: Operator) -> Lowered:
 def _padding(source: Source, operator: Operator) -> Lowered:
     shape, out = source.shape(operator.inputs[0]), source.shape(operator.outputs[0])
     pairs = source.integers(operator.inputs[1])
-    if len(shape) > 5 or len(pairs) != 2 * len(shape):  # noqa: PLR2004  the kernel's loops
+    if len(shape) > 5 or len(pairs) != 2 * len(shape):  # the kernel's loops
         raise Unsupported(f"the shape {list(shape)}; up to five dimensions can be done")
     if any(number < 0 for number in pairs):
         raise Unsupported("padding that takes away")
     grid = source.grid(operator.outputs[0])
     value = grid.zero_point
-    if len(operator.inputs) > 2 and operator.inputs[2] >= 0:  # noqa: PLR2004  a value is named
+    if len(operator.inputs) > 2 and operator.inputs[2] >= 0:  # a value is named
         if source.grid(operator.inputs[2]) != grid:
             raise Unsupported("the value is quantised otherwise than the output")
         (value,) = struct.unpack("<b", source.constant(operator.inputs[2]))
@@ -440,7 +440,7 @@ def _concatenation(source: Source, operator: Operator) -> Lowered:
         if source.grid(index) != grid:
             raise Unsupported("an input that is quantised otherwise than the output")
         words += [source.place(index), prod(source.shape(index)[axis:])]
-    if len(words) > 255:  # noqa: PLR2004  a byte says how many words there are
+    if len(words) > 255:  # a byte says how many words there are
         raise Unsupported(f"{len(operator.inputs)} inputs")
     return "CONCATENATION", tuple(words)
 

@@ -9,8 +9,8 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-from edgeprof.records.battery import BatteryReport  # noqa: TC001  msgspec reads the annotations at run time
-from edgeprof.records.energy import EnergyReport  # noqa: TC001  the same
+from edgeprof.records.battery import BatteryReport
+from edgeprof.records.energy import EnergyReport
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Amount: TypeAlias = Annotated[float, Meta(ge=0)]

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from edgeprof.records.result import Basis, BoardUsed, Tool  # noqa: TC001  msgspec reads the annotations at run time
+from edgeprof.records.result import Basis, BoardUsed, Tool
 
 CALIBRATION_SCHEMA: Literal["edgeprof.calibration/1"] = "edgeprof.calibration/1"
 

@@ -6,8 +6,8 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from edgeprof.records.quality import Quality  # noqa: TC001  msgspec reads the annotations at run time
-from edgeprof.records.result import (  # noqa: TC001  msgspec reads the annotations at run time
+from edgeprof.records.quality import Quality
+from edgeprof.records.result import (
     Basis,
     Finding,
     Metric,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from edgeprof.records.result import Metric, Warned  # noqa: TC001  msgspec reads the annotations at run time
+from edgeprof.records.result import Metric, Warned
 
 
 class TraceFacts(Struct, frozen=True, kw_only=True):

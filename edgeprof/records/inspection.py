@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from edgeprof.records.result import Finding, Metric, ModelFacts  # noqa: TC001  msgspec reads the annotations
+from edgeprof.records.result import Finding, Metric, ModelFacts
 
 FitVerdict = Literal["READY", "READY WITH WARNINGS", "NOT READY", "UNKNOWN"]
 Bound = Literal["memory", "compute"]

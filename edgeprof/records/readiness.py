@@ -6,8 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from edgeprof.records.inspection import FitVerdict  # noqa: TC001  msgspec reads the annotations at run time
-from edgeprof.records.result import Finding  # noqa: TC001  the same
+from edgeprof.records.inspection import FitVerdict
+from edgeprof.records.result import Finding
 
 BoxState = Literal["ticked", "failed", "not measured", "open"]
 

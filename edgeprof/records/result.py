@@ -6,9 +6,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from edgeprof.records.diagnosis import Advice  # noqa: TC001  msgspec reads the annotations at run time
-from edgeprof.records.events import Json, RuntimeFound  # noqa: TC001  the same
-from edgeprof.records.sensors import SamplingCost, SensorSeries  # noqa: TC001  the same
+from edgeprof.records.diagnosis import Advice
+from edgeprof.records.events import Json, RuntimeFound
+from edgeprof.records.sensors import SamplingCost, SensorSeries
 
 Basis = Literal["measured", "computed", "emulated", "simulated", "estimated", "declared"]
 PassKind = Literal["latency", "memory", "operators", "outputs", "sustained", "deadline", "energy", "stages", "pair"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from edgeprof.records.breakdowns import BoardState, Breakdowns  # noqa: TC001  msgspec reads the annotations
+from edgeprof.records.breakdowns import BoardState, Breakdowns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

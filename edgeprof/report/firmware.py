@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from edgeprof.firmware import FlashPlan
+from edgeprof.records.events import AgentIdentified
 from edgeprof.report.columns import Cell, Column, columns, page, wrapped
 from edgeprof.report.drawing import drawn
 from edgeprof.units import format_bytes, format_duration
@@ -15,8 +17,7 @@ from edgeprof.units import format_bytes, format_duration
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgeprof.firmware import Built, FlashPlan, Listing
-    from edgeprof.records.events import AgentIdentified
+    from edgeprof.firmware import Built, Listing
 
 SHOWN = ("text", "data", "bss", "stack")
 
