@@ -28,9 +28,9 @@ def list_command(format_name: str = "table") -> int:
 
 @command.command(name="show")
 @click.argument("name", metavar="NAME|FILE.toml:NAME")
-@format_option("table", "json")
+@format_option("table", "json", "toml")
 def show_command(name: str, format_name: str) -> int:
-    """Show each limit of a profile with its source."""
+    """Show each limit of a profile with its source; as TOML, a file of limits to start from."""
     from edgeprof.judging.profiles import load_profile
     from edgeprof.report.limits import render_profile
 

@@ -74,6 +74,14 @@ def parse_threshold(limit: str, metric: str, value: str) -> float:
             return number
 
 
+def states_exactly(limit: Limit) -> bool:
+    """Return whether the threshold as its author wrote it reads as just the threshold: rounded text does not."""
+    try:
+        return parse_threshold(limit.name, limit.metric, limit.stated) == limit.threshold
+    except UsageError:
+        return False
+
+
 # ── judging ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

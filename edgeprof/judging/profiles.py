@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MAX_FILE_BYTES = 1_000_000
+SCHEMA = "edgeprof.limits/1"
 
 
 class LimitEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,7 +108,17 @@ def load_profile(name: str) -> Profile:
 @cache
 def shipped_profiles() -> dict[str, ProfileEntry]:
     """Return the profiles of edgeprof's own file, as it states them."""
-    return _decoded(resources.files("edgeprof").joinpath("data/limits.toml").read_bytes(), "limits.toml")
+    return _decoded(_shipped(), "limits.toml")
+
+
+def format_notes() -> list[str]:
+    """Return the lines that explain the fields of a file of limits, as the file that ships has them."""
+    lines = _shipped().decode().splitlines()
+    return [line for line in lines if line.startswith("#   ")]
+
+
+def _shipped() -> bytes:
+    return resources.files("edgeprof").joinpath("data/limits.toml").read_bytes()
 
 
 def _profiles_of(given: str) -> list[Profile]:
@@ -135,7 +146,9 @@ def _decoded(content: bytes, place: str) -> dict[str, ProfileEntry]:
     try:
         return msgspec.toml.decode(content, type=LimitFile).profiles
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{place}: {error}", hint="edgeprof limits show mobile shows a good one") from error
+        raise UsageError(
+            f"{place}: {error}", hint="edgeprof limits show mobile --format toml prints a file to start from"
+        ) from error
 
 
 def _resolved(name: str, known: Mapping[str, ProfileEntry]) -> Profile:

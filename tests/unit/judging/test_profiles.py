@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from edgeprof.errors import EdgeprofError, FileUnreadable, UnknownName, UsageError
@@ -10,6 +11,7 @@ from edgeprof.judging.limits import Limit, judge, parse_limit
 from edgeprof.judging.profiles import list_profiles, load_limits, load_profile, read_limits
 from edgeprof.metrics import PERCENTILES, REGISTRY
 from edgeprof.records.result import Metric
+from edgeprof.report.limits import render_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -215,3 +217,26 @@ def test_a_size_is_told_in_the_unit_that_the_limit_is_stated_in() -> None:
     reason = judge({"model_bytes": metric(54_000_000)}, [limit_named("mobile/model")])[0].reason
     assert "54,000,000 B" in reason
     assert "50 MB" in reason
+
+
+@pytest.mark.parametrize("profile", [one.name for one in list_profiles()])
+def test_a_profile_shown_as_toml_is_a_file_that_says_the_same(tmp_path: Path, profile: str) -> None:
+    shipped = load_profile(profile)
+    (tmp_path / "ours.toml").write_text(render_profile(shipped, "toml"))
+    own = load_profile(f"{tmp_path / 'ours.toml'}:{profile}")
+    renamed = [msgspec.structs.replace(one, name=f"{profile}/{one.name.partition('/')[2]}") for one in shipped.limits]
+    assert list(own.limits) == renamed
+    assert (own.title, own.notes, own.extends) == (shipped.title, shipped.notes, ())
+
+
+def test_odd_texts_and_thresholds_come_through_toml(tmp_path: Path) -> None:
+    (tmp_path / "odd.toml").write_text(
+        HEADER + '[profiles."a b.c"]\ntitle = "\\"quoted\\" \\\\ µ"\n'
+        '[[profiles."a b.c".limits]]\nname = "p 99"\nmetric = "latency_p99_s"\ncomparison = "<"\n'
+        'threshold = 0.0123456789\nnote = "two lines"\n'
+    )  # fmt: skip
+    odd = load_profile(f"{tmp_path / 'odd.toml'}:a b.c")
+    (tmp_path / "again.toml").write_text(render_profile(odd, "toml"))
+    again = load_profile(f"{tmp_path / 'again.toml'}:a b.c")
+    assert again == odd
+    assert again.limits[0].threshold == 0.0123456789
