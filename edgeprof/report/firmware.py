@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from edgeprof.firmware import FlashPlan
-from edgeprof.records.events import AgentIdentified
 from edgeprof.report.columns import Cell, Column, columns, page, wrapped
 from edgeprof.report.drawing import drawn
 from edgeprof.units import format_bytes, format_duration
@@ -17,7 +15,8 @@ from edgeprof.units import format_bytes, format_duration
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgeprof.firmware import Built, Listing
+    from edgeprof.firmware import Built, FlashPlan, Listing  # noqa: TC004  encoded only: no annotation is read
+    from edgeprof.records.events import AgentIdentified  # noqa: TC004  the same
 
 SHOWN = ("text", "data", "bss", "stack")
 
