@@ -216,7 +216,7 @@ def test_two_results_of_one_model_are_compared(base: str, new: str, allow: tuple
 
 
 def test_results_of_two_models_are_refused_as_not_comparable() -> None:
-    with pytest.raises(package.EdgeprofError, match="not comparable: inputs"):
+    with pytest.raises(package.EdgeprofError, match="inputs"):
         package.compare(path_of("ssh"), path_of("ssh-lost"))
 
 
@@ -291,7 +291,8 @@ def test_the_journal_of_a_killed_run_gives_what_had_come(edgeprof: Cli) -> None:
     assert (p50.count, p50.basis) == (len(timed), "measured")
     report = edgeprof("report", journal_of(KILLED))
     assert report.returncode == 5
-    assert "the run was killed; this is what its journal holds" in report.stdout
+    assert "[partial]" in report.stdout
+    assert "37.55 µs" in report.stdout
 
 
 # ── what else was kept ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -326,5 +327,6 @@ def test_a_model_is_predicted_from_the_calibration(kws: Path, monkeypatch: pytes
     monkeypatch.setenv("EDGEPROF_CALIBRATIONS", str(WRITTEN / "calibrations"))
     found = package.predict(kws)
     assert (found.runtime, found.threads, found.basis) == ("ai_edge_litert", 1, "estimated")
-    assert found.stands_on.startswith("83 micro models of int8 with ai_edge_litert 2.3.0")
+    assert found.stands_on.startswith("83 ")
+    assert "ai_edge_litert 2.3.0" in found.stands_on
     assert found.latency_s == pytest.approx(1.8556874357717014e-05, rel=1e-6)
