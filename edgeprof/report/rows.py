@@ -18,7 +18,7 @@ SECTIONS = (
     ("Whole path", ("stage_",)),
     ("Deadline", ("deadline_",)),
     ("Memory", ("memory_", "arena_", "stack_", "static_", "sram_", "flash_")),
-    ("Power", ("energy_", "power_", "battery_", "temperature_", "cost_", "carbon_")),
+    ("Power", ("energy_", "power_", "inferences_", "battery_", "temperature_", "cost_", "carbon_")),
     ("Model", ("model_", "weights_", "parameters_", "macs_", "activations_")),
     ("Output", ("accuracy_", "output_")),
 )
